@@ -16,7 +16,6 @@ pytest_plugins = [
     "tests.support.harbour",
     "tests.support.roadside",
     "tests.support.schedule",
-    "tests.support.user_interface",
 ]
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")

@@ -1,30 +1,35 @@
-"""The user interface as an operator meets it: `storymesh ui` on a mesh that has never run, in a real browser.
+"""The user interface as an operator meets it: `storymesh ui` on a mesh that has never run, in a real browser; and what
+pages of other sites get of the same server, of which `security/test_browser.py` tries the guard alone.
 
-Everything is done by looking and clicking. What was on the screen is kept in `artefacts/browser`, also when a test
-fails.
+What an operator does is done by looking and clicking. What was on the screen is kept in `artefacts/browser`, also when
+a test fails.
 """
 
+import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Error, Page, expect, sync_playwright
 
 from tests.support.needs import needs
 from tests.support.paths import ROOT
 from tests.support.roadside import keep_two_configs
+from tests.support.servers import free_port
 from tests.support.whole_mesh import command, copied, environment
 
 SCREENS = ROOT / "artefacts" / "browser"
 LIMIT_MS = 120_000
 SLOW_MS = 60_000
+EVIL = "http://evil.example"
 expect.set_options(timeout=SLOW_MS)  # a page waits for a server that shares two cores with other tests
 
 
@@ -38,6 +43,20 @@ class Operator:
     address: str
     elsewhere: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+
+    @property
+    def graphql(self) -> str:
+        return f"{self.address}/graphql"
+
+    def asks(self, query: str, **variables: Any) -> Any:
+        """Return the data that a query of a program on this machine is answered with."""
+        body = {"query": query, "variables": variables}
+        return httpx.post(self.graphql, json=body, timeout=SLOW_MS / 1000).json()["data"]
+
+    def runs(self, *statuses: str) -> int:
+        """Return how many runs there are, of these statuses or of any."""
+        query = "query($f: RunsFilter!) { runsOrError(filter: $f) { ... on Runs { results { id } } } }"
+        return len(self.asks(query, f={"statuses": statuses} if statuses else {})["runsOrError"]["results"])
 
     def opens(self, path: str) -> Page:
         self.page.goto(self.address + path)
@@ -70,9 +89,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     chromium = needs("chromium", package="chromium")
     mesh = copied("tests/meshes/plain_files", tmp_path_factory.mktemp("operator") / "mesh")
     keep_two_configs(mesh)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = mesh.parent / "ui.log"
     with (
         log.open("w") as out,
@@ -82,6 +99,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
             env=environment(),
             stdout=out,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as ui,
         sync_playwright() as playwright,
     ):
@@ -97,9 +115,15 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
             _wait(operator, ui, log)
             yield operator
             browser.close()
+            ends = time.monotonic() + LIMIT_MS / 1000
+            # A run that is killed while it starts would print a traceback of Python's own.
+            while operator.runs("QUEUED", "NOT_STARTED", "STARTING", "STARTED") and time.monotonic() < ends:
+                time.sleep(0.3)
         finally:
-            ui.send_signal(signal.SIGTERM)
-    assert ui.returncode == 0, log.read_text(encoding="utf-8")
+            os.killpg(ui.pid, signal.SIGINT)  # as a terminal does it for Ctrl-C
+    output = log.read_text(encoding="utf-8")
+    assert ui.returncode == 0, output
+    assert "Traceback" not in output
 
 
 def _wait(operator: Operator, ui: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -134,6 +158,64 @@ def test_the_graph_leads_from_the_domains_to_the_narrative(operator: Operator) -
     expect(page.get_by_role("button", name="Materialize all (9)")).to_be_visible()
     for group in ("fleet", "road", "roadside"):
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
+
+
+def test_a_foreign_page_launches_nothing(operator: Operator) -> None:
+    launch = "mutation($s: JobOrPipelineSelector!) { launchRun(executionParams: {selector: $s}) { __typename } }"
+
+    def body(job: str) -> dict[str, Any]:
+        named = {"repositoryLocationName": "fleet", "repositoryName": "__repository__", "pipelineName": job}
+        return {"query": launch, "variables": {"s": named}}
+
+    known = body("refresh_fleet")
+    by_address = {"query": launch, "variables": json.dumps(known["variables"])}
+    other_name = f"evil.example:{operator.address.rpartition(':')[2]}"
+    attacks = {
+        "by GET": httpx.get(operator.graphql, params=by_address, headers={"referer": EVIL}),
+        "as a plain text": httpx.post(
+            operator.graphql, content=json.dumps(known), headers={"content-type": "text/plain"}
+        ),
+        "in the address of a form": httpx.post(operator.graphql, params=by_address, data={"x": "y"}),
+        "from another site": httpx.post(operator.graphql, json=known, headers={"origin": EVIL}),
+        "by another name": httpx.post(operator.graphql, json=known, headers={"host": other_name}),
+        "asked beforehand": httpx.options(
+            operator.graphql, headers={"origin": EVIL, "access-control-request-method": "POST"}
+        ),
+    }
+    assert {name: got.status_code for name, got in attacks.items() if got.status_code < 400} == {}
+    assert all("access-control-allow-origin" not in got.headers for got in attacks.values())
+    own = httpx.post(operator.graphql, json=body("nothing"), headers={"origin": operator.address}, timeout=60)
+    assert own.json()["data"]["launchRun"]["__typename"] == "PipelineNotFoundError", "our own page is listened to"
+    assert operator.runs() == 0
+
+
+def test_only_our_own_page_opens_a_web_socket(operator: Operator) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+    from websockets.typing import Origin, Subprotocol
+
+    address = operator.graphql.replace("http", "ws")
+    protocol = [Subprotocol("graphql-ws")]
+    with connect(address, origin=Origin(operator.address), subprotocols=protocol, proxy=None) as own:
+        own.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(own.recv(timeout=30))["type"] == "connection_ack"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, origin=Origin(EVIL), subprotocols=protocol, proxy=None)
+    assert refused.value.response.status_code == 403
+
+
+def test_pages_cannot_be_framed_and_the_server_listens_to_this_machine_alone(operator: Operator) -> None:
+    page = httpx.get(operator.address, headers={"accept": "text/html"})
+    assert page.status_code == 200
+    assert page.headers["x-frame-options"] == "SAMEORIGIN"
+    assert "frame-ancestors 'self'" in ", ".join(page.headers.get_list("content-security-policy"))
+    port = f"{int(operator.address.rpartition(':')[2]):04X}"
+    listening = [
+        line.split()[1]
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port}")
+    ]
+    assert listening == [f"0100007F:{port}"]
 
 
 def test_a_run_that_somebody_launches_succeeds(operator: Operator) -> None:

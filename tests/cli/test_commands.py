@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.cli.dagster_ui import workspace_of
+from storymesh.cli.dagster_ui import serve_dagster, workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
+from tests.support.servers import free_port
 from tests.support.whole_mesh import LIMIT_S, Preloaded
 
 Edit = Callable[[str, str, str], None]
@@ -148,3 +150,29 @@ def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
         done = storymesh(harbour, "ui", "--port", str(taken.getsockname()[1]))
     assert done.code == 2
     assert "is not free" in done.err
+
+
+def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
+    harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told as Ctrl-C tells them; a program that only waits for it stands for them."""
+    program = harbour / "servers"
+    program.write_text("#!/bin/sh\ntrap 'touch cleaned; exit 0' INT\ntouch begun\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("storymesh.cli.dagster_ui.sys.executable", str(program))
+
+    def supervise() -> None:
+        while not (harbour / "begun").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    supervisor = threading.Thread(target=supervise, daemon=True)
+    supervisor.start()
+    try:
+        assert serve_dagster(load_mesh(harbour), "127.0.0.1", free_port()) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    supervisor.join()
+    assert (harbour / "cleaned").exists()

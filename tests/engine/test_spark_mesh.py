@@ -15,6 +15,7 @@ import pytest
 from storymesh.dataset.stages import write_cases
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_spark
+from storymesh.engine.spark import session
 from storymesh.errors import EngineFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
@@ -88,12 +89,15 @@ def test_variants_and_questions_with_answers_are_those_of_duckdb(tmp_path: Path,
     assert len(set(digests)) == 1
 
 
-def test_a_build_goes_on_where_its_server_died(shift_book: Path, tmp_path: Path, server: ConnectServer) -> None:
+def test_a_build_goes_on_where_its_server_died(
+    shift_book: Path, tmp_path: Path, server: ConnectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "RETRIES", 3)  # each waits four times as long as the one before
     build = pin_build(copy_of(shift_book, tmp_path / "mesh", "duckdb"), load_mesh(shift_book).narrative("late-jobs"))
     with speaking_to_servers(), connect_server() as dying:
         killing = threading.Thread(target=_kill_once_it_writes, args=[dying, build.files.folder])
         killing.start()
-        with pytest.raises(EngineFailed, match=r"Spark failed.*: no answer in 6 tries"):
+        with pytest.raises(EngineFailed, match=r"Spark failed.*: no answer in 4 tries"):
             write_cases(replace(build, open_cluster=cluster_at(dying)))
         killing.join()
     assert not list(build.files.folder.glob("*.sha256"))

@@ -26,6 +26,7 @@ from storymesh.outage import ResourceUnavailable, as_unavailable, is_transient
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
+from tests.support.servers import free_port
 
 
 def error_of(act: Callable[[], Any]) -> BaseException:
@@ -42,10 +43,7 @@ def locked_sqlite(folder: Path) -> BaseException:
 
 
 def refused_connection(folder: Path) -> BaseException:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return error_of(lambda: socket.create_connection(("127.0.0.1", port)))
+    return error_of(lambda: socket.create_connection(("127.0.0.1", free_port())))
 
 
 @pytest.mark.parametrize("make", [locked_sqlite, refused_connection])
@@ -163,10 +161,9 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
     assert "| product | fleet.boats |" in since, "what it was cut from that is new"
 
 
-def test_unreachable_database_of_dagster_is_explained(harbour: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_unreachable_database_of_dagster_is_explained(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0.0)  # what it waits between its tries
     home = prepare_dagster_home(load_mesh(harbour))
     url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{port}/none"
     (home / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n", encoding="utf-8")

@@ -1,23 +1,18 @@
 """The browser: pages of other sites start nothing, read nothing and frame nothing while `storymesh ui` runs."""
 
 import asyncio
-import json
 import os
 import re
-import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from storymesh.orchestration.assets.metadata import records_markdown
 from storymesh.orchestration.browser_guard import HEADERS, BrowserGuard
 from storymesh.orchestration.unguarded_server import is_below_unguarded_server
-from tests.support.user_interface import Served
 
 PORT = 3000
 OURS = f"127.0.0.1:{PORT}"
@@ -292,81 +287,6 @@ def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:
     assert answer(Request(host="[2001:db8::1]:8443", headers=JSON), by_port) == 200
     assert answer(Request(host=OURS, headers=origin), by_port) == 403
     assert answer(Request(host="mesh.example.evil.example", headers=origin), hosts) == 421
-
-
-def test_the_real_server_serves_every_location(user_interface: Served) -> None:
-    ends = time.monotonic() + 120
-    while len(counts := materializable_assets(user_interface)) < 3 and time.monotonic() < ends:
-        time.sleep(0.5)
-    assert counts == {"fleet": 1, "yard": 1, "narratives": 5}
-
-
-def materializable_assets(served: Served) -> Counter[str]:
-    """Return location -> how many assets it can make, of the locations that are loaded by now."""
-    counts: Counter[str] = Counter()
-    for node in served.ask("{ assetNodes { isMaterializable repository { location { name } } } }")["assetNodes"]:
-        counts[node["repository"]["location"]["name"]] += node["isMaterializable"]
-    return counts
-
-
-def test_a_foreign_page_launches_nothing_on_the_real_server(user_interface: Served) -> None:
-    graphql = f"{user_interface.address}/graphql"
-    selector = {"repositoryLocationName": "fleet", "repositoryName": "__repository__", "pipelineName": "refresh_fleet"}
-    launch = (
-        "mutation($s: JobOrPipelineSelector!) { launchRun(executionParams: {selector: $s}) { __typename"
-        " ... on PythonError { message } } }"
-    )
-    body = {"query": launch, "variables": {"s": selector}}
-    by_address = {"query": launch, "variables": json.dumps({"s": selector})}
-    before = user_interface.runs()
-    attacks = {
-        "by GET": httpx.get(graphql, params=by_address, headers={"referer": EVIL}),
-        "as a plain text": httpx.post(graphql, content=json.dumps(body), headers={"content-type": "text/plain"}),
-        "in the address of a form": httpx.post(graphql, params=by_address, data={"x": "y"}),
-        "from another site": httpx.post(graphql, json=body, headers={"origin": EVIL}),
-        "by another name": httpx.post(graphql, json=body, headers={"host": f"evil.example:{user_interface.port}"}),
-        "asked beforehand": httpx.options(graphql, headers={"origin": EVIL, "access-control-request-method": "POST"}),
-    }
-    assert {name: got.status_code for name, got in attacks.items() if got.status_code < 400} == {}
-    assert all("access-control-allow-origin" not in got.headers for got in attacks.values())
-    assert user_interface.runs() == before
-    ends = time.monotonic() + 120
-    while True:  # our own page may, once the location is loaded
-        own = httpx.post(graphql, json=body, headers={"origin": user_interface.address}, timeout=60)
-        if own.json().get("data", {}).get("launchRun", {}).get("__typename") == "LaunchRunSuccess":
-            break
-        assert time.monotonic() < ends, own.text
-        time.sleep(1)
-    assert user_interface.runs() == before + 1
-
-
-def test_only_our_own_page_opens_a_web_socket_on_the_real_server(user_interface: Served) -> None:
-    from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
-    from websockets.typing import Origin, Subprotocol
-
-    address = user_interface.address.replace("http", "ws") + "/graphql"
-    protocol = [Subprotocol("graphql-ws")]
-    with connect(address, origin=Origin(user_interface.address), subprotocols=protocol, proxy=None) as own:
-        own.send(json.dumps({"type": "connection_init"}))
-        assert json.loads(own.recv(timeout=30))["type"] == "connection_ack"
-    with pytest.raises(InvalidStatus) as refused:
-        connect(address, origin=Origin(EVIL), subprotocols=protocol, proxy=None)
-    assert refused.value.response.status_code == 403
-
-
-def test_pages_of_the_real_server_cannot_be_framed_and_it_listens_to_this_machine_alone(user_interface: Served) -> None:
-    page = httpx.get(user_interface.address, headers={"accept": "text/html"})
-    assert page.status_code == 200
-    assert page.headers["x-frame-options"] == "SAMEORIGIN"
-    assert "frame-ancestors 'self'" in ", ".join(page.headers.get_list("content-security-policy"))
-    port = f"{user_interface.port:04X}"
-    listening = [
-        line.split()[1]
-        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port}")
-    ]
-    assert listening == [f"0100007F:{port}"]
 
 
 PYTHON = "/usr/bin/python3"

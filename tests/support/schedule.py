@@ -35,7 +35,6 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("orchestration/test_dbt_assets.py",),
     ("acceptance/test_health_supply.py",),
     ("provenance/test_trace.py",),
-    ("security/test_browser.py",),
     ("cli/test_commands.py",),
     ("lifecycle/test_erase.py",),
     ("release/test_write.py",),
@@ -107,7 +106,7 @@ SLOW_FILES = (
     "security/test_dbt.py",
 )
 SLOW_FIXTURES = {
-    *("counted", "loose_harbour", "user_interface"),
+    *("counted", "loose_harbour"),
     "hostile_harbour",
     "plain_files",
     "preloaded",

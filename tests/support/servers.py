@@ -24,6 +24,13 @@ PASSWORD = "a password of tests"
 BUCKET = "mesh"
 
 
+def free_port() -> int:
+    """Return a port of this machine at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def postgres() -> Iterator[dict[str, str]]:
     """Run a PostgreSQL that asks for a password. Yield the standard variables by which clients find it."""
@@ -36,9 +43,7 @@ def postgres() -> Iterator[dict[str, str]]:
         account = pwd.getpwnam("postgres")
         for path in (folder, folder / "password"):
             os.chown(path, account.pw_uid, account.pw_gid)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def run(program: str, *arguments: str) -> None:
         command = [*as_user, str(programs / program), "-D", str(folder / "data"), *arguments]
@@ -124,9 +129,7 @@ def mariadb() -> Iterator[dict[str, str]]:
     install = needs(*filter(None, [shutil.which("mariadb-install-db")]), package="mariadb-server")
     folder = Path(tempfile.mkdtemp(prefix="storymesh-mariadb-"))
     as_user = ["--user=root"] if os.geteuid() == 0 else []
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     made = subprocess.run(
         [
             install,

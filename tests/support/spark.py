@@ -19,6 +19,7 @@ import pytest
 from storymesh.engine.spark.session import SparkAddress
 from tests.support.needs import needs
 from tests.support.paths import ROOT
+from tests.support.servers import free_port
 
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # Tables are of some rows: what takes time is to plan and compile, not to compute.
@@ -75,9 +76,7 @@ class ConnectServer:
 def connect_server(master: str = "local[2]", settings: Mapping[str, str] | None = None) -> Iterator[ConnectServer]:
     """Run a server that has Spark at `master` until the end, and wait until it answers."""
     spark = pyspark_folder()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     given = {**SETTINGS, "spark.connect.grpc.binding.port": str(port), **(settings or {})}
     options = [word for name, value in given.items() for word in ("--conf", f"{name}={value}")]
     program = "org.apache.spark.sql.connect.service.SparkConnectServer"
