@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from storymesh.mesh.mesh import load_mesh
@@ -42,6 +43,22 @@ def test_a_database_of_somebody_else_waits_for_the_disk_as_before(tmp_path: Path
     with open_history(tmp_path / "dagster"):
         for path in ("catalog.db", "dagster/catalog.db"):
             assert synchronous(database(tmp_path / path)) == 2
+
+
+def test_a_database_is_waited_for_once_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("storymesh.orchestration.sqlite_history.sync_file", synced.append)
+    path = tmp_path / "history/runs/one.db"
+    path.parent.mkdir(parents=True)
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with open_history(tmp_path):
+        with engine.begin() as making:
+            assert making.execute(sa.text("PRAGMA synchronous")).scalar_one() == 0
+            making.execute(sa.text("CREATE TABLE events (words)"))
+        assert (synchronous(engine), synced) == (2, []), "one without a log waits at each commit"
+        with engine.connect() as making:
+            making.execute(sa.text("PRAGMA journal_mode = WAL"))
+        assert (synchronous(engine), synced) == (1, [path])
 
 
 def test_an_instance_keeps_its_databases_open(harbour: Path) -> None:

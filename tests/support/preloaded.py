@@ -72,6 +72,7 @@ def serve() -> None:
 
 
 load()
+os.fsync = lambda fd: None  # as in the process of the tests
 gc.collect()
 gc.freeze()  # each command would look through all that was imported, and copy it
 with preloaded_dbt():

@@ -1,7 +1,8 @@
 """What Dagster remembers in SQLite: written without a wait for the disk at each event, and read without Dagster.
 
 Dagster opens a connection for each event and closes it again. As the last one of its file it then writes the log of
-SQLite back into the database and waits for the disk, twice an event, and a run has hundreds.
+SQLite back into the database and waits for the disk, twice an event, and a run has hundreds. It makes a database of a
+run, and all of them before the first run, a table and an index at a time: that would wait as often again.
 """
 
 import sqlite3
@@ -10,6 +11,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from storymesh.atomic_write import sync_file
 
 HISTORY = ("history", "schedules")  # Dagster's folders below its home
 
@@ -31,12 +34,13 @@ def latest_run(home: Path) -> tuple[str, str] | None:
 def open_history(home: Path) -> Iterator[None]:
     """Keep the databases of Dagster in `home` open, so that they are written back when this ends.
 
-    A killed process loses nothing of it. A machine that loses its power may lose the last events of a run; products and
-    releases are not kept here.
+    A killed process loses nothing of it. A machine that loses its power may lose the last events of a run, and a
+    database that Dagster had begun to make; products and releases are not kept here.
     """
     from sqlalchemy import Engine, event
 
     folders = [(home / name).resolve() for name in HISTORY]
+    begun: set[Path] = set()
     kept: set[Path] = set()
 
     def keep(connection: Any, record: Any) -> None:
@@ -47,9 +51,17 @@ def open_history(home: Path) -> Iterator[None]:
         if not any(path.is_relative_to(folder) for folder in folders):
             return
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            return  # Dagster makes it just now, and gives the connection back when it is made
+            # Dagster makes it just now, and gives the connection back when it is made.
+            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            connection.execute(f"PRAGMA synchronous = {'OFF' if empty else 'FULL'}")
+            if empty:
+                begun.add(path)
+            return
         connection.execute("PRAGMA synchronous = NORMAL")
         record.info[keep] = True
+        if path in begun:
+            begun.remove(path)
+            sync_file(path)
         if path not in kept:
             kept.add(path)
             keeper = still_open.enter_context(closing(sqlite3.connect(path, check_same_thread=False)))
