@@ -116,7 +116,7 @@ def test_a_rule_has_no_way_out(way: str, answered_here: Callable[[str], RuleValu
 @pytest.mark.parametrize(
     "query",
     [
-        "select repeat('a', 2000000000)",
+        "select repeat(repeat('a', 1000), 2000000)",
         "select count(*) from range(1000000000000)",
         "with recursive t as (select 1 a union all select a + 1 from t) select max(a) from t",
         "select len(range(2000000000))",
