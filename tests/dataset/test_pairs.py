@@ -193,6 +193,9 @@ def test_pairs_say_how_often_each_answer_worked(builds: tuple[Build, Build]) -> 
         assert pair["margin"] == pair["score_chosen"]
     (shown,) = preview_records(builds[0], "choice", pairs[-1]["case_id"])
     assert shown["margin"] == pairs[-1]["margin"]
+    # Who waited never succeeded: of a tow that failed there is no better option to name.
+    drops = {"no other option": 13, "not clearly better": 5, "too few precedents": 3}
+    assert write_records(builds[0], "choice").drops == {f"no pair: {reason}": count for reason, count in drops.items()}
     fewer = write_records(builds[1], "choice")
     assert fewer.rows < len(pairs)
     assert fewer.drops["no pair: too few precedents"] > write_records(builds[0], "choice").drops.get(

@@ -363,6 +363,8 @@ def test_words_of_one_family_and_of_one_meaning_stand_for_each_other() -> None:
         ("In over thirty hours, [[2]] hours, the line [[1]] was repaired: a branch fell.", False),
         ("The line [[1]] was repaired in [[2]] hours, because a branch fell.", False),
         ("The line [[1]] might be repaired in [[2]] hours: a branch fell.", False),
+        ("A branch fell, and it took [[2]] hours until the line [[1]] was repaired.", True),
+        ("A branch fell until the line [[1]] was repaired in [[2]] hours.", False),
     ],
 )
 def test_leads_before_words_and_infinitives_add_nothing(answer: str, accepted: bool) -> None:

@@ -22,7 +22,8 @@ from storymesh.orchestration.run.events import RunEvent, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.dbt_server import preloaded_dbt
-from tests.support.harbour import make_harbour
+from tests.support.built_once import built_once
+from tests.support.harbour import run_harbour
 
 DESK = Path(__file__).parent / "desk"
 BERTHS = dg.AssetKey(["desk", "models", "berths"])
@@ -37,9 +38,10 @@ def dbt_server() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The harbour with a third domain, whose dbt model is built on another domain's product; dbt has read it once."""
-    root = tmp_path_factory.mktemp("models") / "harbour"
-    make_harbour(root)
+    """The harbour after a run, with a third domain, whose dbt model is built on another domain's product, and which dbt
+    has read once."""
+    finished = built_once(tmp_path_factory, "harbour", run_harbour)
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("models") / "harbour"))
     shutil.copytree(DESK, root, dirs_exist_ok=True)
     (root / "workspace.yaml").unlink()
     dbt_manifest(load_mesh(root), "desk")

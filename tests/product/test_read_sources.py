@@ -2,12 +2,13 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,8 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.product.sources.csv_quotes import QuoteChecker, UnbalancedQuote
 from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.row_places import RowPlaces
+from storymesh.product.sources.source import SourceFile, SourceOptions
 from tests.product.conftest import Desk, good_rows
 
 HEADER = "id,at,code,hours,cost"
@@ -373,3 +376,19 @@ def test_a_dbt_model_is_read_where_the_manifest_says_and_nowhere_else(desk: Desk
     for manifest, words in MANIFESTS.values():
         with pytest.raises(SourceUnreadable, match=words):
             read_by_manifest(desk, database, manifest)
+
+
+def test_a_row_of_a_file_that_cannot_be_read_any_more_has_no_place(tmp_path: Path) -> None:
+    def record_lines(source: SourceFile) -> Iterator[np.ndarray[Any, Any]]:
+        yield np.array([2, 3])
+        if source.path.name == "cut.csv":
+            raise SourceUnreadable("it ends here")
+        yield np.array([5])
+
+    named = [
+        SourceFile(tmp_path / name, tmp_path, name, None, SourceOptions(file=name)) for name in ("whole.csv", "cut.csv")
+    ]
+    places = RowPlaces([(source, record_lines) for source in named], tmp_path)
+    files, lines = places.find(np.array([0, 2, 4, 5, 6]))
+    assert files.to_pylist() == ["whole.csv", "whole.csv", "cut.csv", None, None]
+    assert lines.to_pylist() == [2, 5, 3, None, None]

@@ -166,19 +166,45 @@ def test_datasets_streams_every_record_of_every_config(release: Release, tmp_pat
         assert found[config]["train"] == [f"{config}/d{n}" for n in range(8)]
 
 
+STAGES = {"sft": "lookup", "dpo": "duel", "kto": "mark"}
+RECIPES = TESTS.parent / "examples/train"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
 @pytest.fixture(scope="module")
-def learnt(release: Release) -> dict[str, dict[str, Any]]:
-    """Config -> what its trainer said; all in one process, since importing them takes longer than they do."""
-    program = str(TESTS / "support/trl_reader.py")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipes")
+
+
+@pytest.fixture(scope="module")
+def printed(release: Release, recipes: Path) -> str:
+    """What the trainers say of every config, and then the recipe, in whose folder they leave a random `model`: all in
+    one process, since importing them takes longer than they do."""
     wanted = [f"{config}={format_}" for config, format_ in FORMATS.items()]
     wanted += [f"{config}={FORMATS[plain]}" for config, plain in CHATS.items()]
+    recipe = [str(RECIPES / "train.py"), str(release.path), "--model", "model", "--into", "out", "--steps", "1"]
+    recipe += [word for kind, config in STAGES.items() for word in ("--stage", f"{kind}={config}")]
+    program = str(TESTS / "support/trl_reader.py")
+    return run_reader(recipes, program, str(release.path), *wanted, "--then", *recipe)
+
+
+@pytest.fixture(scope="module")
+def learnt(printed: str) -> dict[str, dict[str, Any]]:
+    """Config -> what its trainer said."""
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith('{"config"')]
+    return {item["config"]: item for item in lines}
+
+
+def run_reader(folder: Path, *command: str, packages: Path | None = None) -> str:
+    """Return what a program of the readers' environment prints; `packages` come before those that it has."""
+    paths = [TESTS / "support", *([packages] if packages else [])]
+    environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
-        [reader("python"), program, str(release.path), *wanted],
-        capture_output=True, text=True, timeout=600, check=False,
+        [reader("python"), *command],
+        capture_output=True, text=True, timeout=600, check=False, cwd=folder, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3_000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"config"')]
-    return {item["config"]: item for item in lines}
+    return done.stdout
 
 
 @pytest.mark.parametrize(("config", "format_"), FORMATS.items())
@@ -231,38 +257,9 @@ def test_real_chat_templates_show_the_tool_its_call_and_what_came_of_it(
         assert text.count("find") >= 2, name
 
 
-RECIPES = TESTS.parent / "examples/train"
-OFFLINE = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-@pytest.fixture(scope="module")
-def recipes(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random `model` and its tokenizer."""
-    folder = tmp_path_factory.mktemp("recipes")
-    program = "import sys, trl_reader; trl_reader.small_model(sys.argv[1], sys.argv[2])"
-    run_reader(folder, "-c", program, str(release.path), "model")
-    return folder
-
-
-def run_reader(folder: Path, *command: str, packages: Path | None = None) -> str:
-    """Return what a program of the readers' environment prints; `packages` come before those that it has."""
-    paths = [TESTS / "support", *([packages] if packages else [])]
-    environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    done = subprocess.run(
-        [reader("python"), *command],
-        capture_output=True, text=True, timeout=600, check=False, cwd=folder, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3_000:]
-    return done.stdout
-
-
-def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: Release, recipes: Path) -> None:
-    stages = {"sft": "lookup", "dpo": "duel", "kto": "mark"}
-    recipe = [str(RECIPES / "train.py"), str(release.path), "--model", "model", "--into", "out"]
-    recipe += [word for kind, config in stages.items() for word in ("--stage", f"{kind}={config}")]
-    printed = run_reader(recipes, *recipe, "--steps", "1")
-    lines = [line for line in printed.splitlines() if line.startswith(tuple(stages))]
-    assert lines == [f"{kind}={config}: out/{n}-{kind}-{config}" for n, (kind, config) in enumerate(stages.items(), 1)]
+def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(printed: str, recipes: Path) -> None:
+    lines = [line for line in printed.splitlines() if line.startswith(tuple(STAGES))]
+    assert lines == [f"{kind}={config}: out/{n}-{kind}-{config}" for n, (kind, config) in enumerate(STAGES.items(), 1)]
     assert (recipes / "out/3-kto-mark/model.safetensors").is_file()
 
 
@@ -302,12 +299,13 @@ def test_the_recipes_name_the_configs_of_the_reference_mesh(lines: Path) -> None
     assert {Path(item["path"]).stem for item in axolotl["datasets"]} <= answered
 
 
+@pytest.mark.usefixtures("printed")
 def test_llama_factory_trains_one_stage_on_the_model_of_the_stage_before(lines: Path, recipes: Path) -> None:
     shutil.copy(RECIPES / "dataset_info.json", lines)
     program = str(TESTS / "support/llama_factory_reader.py")
-    printed = run_reader(recipes, program, str(lines), "model", "factory", packages=llama_factory())
+    shown = run_reader(recipes, program, str(lines), "model", "factory", packages=llama_factory())
     assert (recipes / "factory/kto/model.safetensors").is_file()
-    taught = re.findall(r"^((?:chosen_|rejected_)?labels):\n(.*)<\|im_end\|>$", printed, re.MULTILINE)
+    taught = re.findall(r"^((?:chosen_|rejected_)?labels):\n(.*)<\|im_end\|>$", shown, re.MULTILINE)
     answer, other = "wait 0 days", "reroute around the cape"
     assert taught == [
         ("labels", answer),

@@ -16,7 +16,7 @@ from storymesh.cli.logs import new_log, write_traceback
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
 from storymesh.product.warehouse import Warehouse
-from storymesh.redaction import redact
+from storymesh.redaction import HIDDEN, redact
 from storymesh.temporary_folder import temporary_folder
 from tests.product.conftest import Desk, a_row, good_rows
 from tests.support.built_once import built_once
@@ -235,6 +235,14 @@ def test_the_collector_of_lineage_is_told_no_secret(monkeypatch: pytest.MonkeyPa
 def test_a_secret_is_known_by_the_name_of_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "AccountKey=v4lue+of/the==")
     assert "v4lue" not in redact("it said: AccountKey=v4lue+of/the== is wrong")
+
+
+@pytest.mark.parametrize(("value", "shown"), [("door12", HIDDEN), ("door1", "door1")])
+def test_a_value_of_a_few_letters_is_left_in_the_words_that_have_it(
+    value: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_PASSWORD", value)
+    assert redact(f"it said: {value}") == f"it said: {shown}"
 
 
 @pytest.mark.parametrize(

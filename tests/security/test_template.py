@@ -139,6 +139,21 @@ def test_a_template_without_loops_in_loops_has_no_bound_to_compute() -> None:
     assert not cost.bounds_steps and not cost.bounds_characters
 
 
+@pytest.mark.parametrize(
+    ("template", "looked_at"),
+    [
+        ("{{ t }}" * 256, False),
+        ("{{ t }}" * 257, True),
+        ("{% for x in rows %}" + "a" * 16_384 + "{% endfor %}", False),
+        ("{% for x in rows %}" + "a" * 16_385 + "{% endfor %}", True),
+    ],
+    ids=["copies", "many copies", "text for each item", "long text for each item"],
+)
+def test_many_copies_and_long_texts_for_each_item_are_looked_at(template: str, looked_at: bool) -> None:
+    tree = check_template(parse_template(template, "t", "d/t"), SCOPE, lambda name: None).tree
+    assert template_cost(tree).bounds_characters is looked_at
+
+
 # --- what is too much whatever the data is: a finding ---
 
 TOO_MUCH = {

@@ -1,12 +1,14 @@
 """Run by an interpreter that has TRL: the trainers of a format prepare the records of a config, and learn one step.
 
-`python trl_reader.py RELEASE CONFIG=FORMAT...` prints a JSON object for each config, a line each: rows, columns that
-the trainer made, steps, loss; or error, what it raised.
+`python trl_reader.py RELEASE CONFIG=FORMAT... --then PROGRAM ARGUMENT...` prints a JSON object for each config, a line
+each: rows, columns that the trainer made, steps, loss; or error, what it raised. Then it writes a random model to the
+folder `model` and runs the program, which finds imported what takes longest.
 Model and tokenizer are made on the spot, at random; nothing is downloaded.
 """
 
 import json
 import os
+import runpy
 import sys
 import tempfile
 import traceback
@@ -146,10 +148,14 @@ def learn(release: str, config: str, format_: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[2:]:
+    last = sys.argv.index("--then")
+    for argument in sys.argv[2:last]:
         name, _, kind_of = argument.partition("=")
         try:
             said = learn(sys.argv[1], name, kind_of)
         except Exception:
             said = {"config": name, "error": traceback.format_exc()}
         print(json.dumps(said), flush=True)
+    small_model(sys.argv[1], "model")
+    sys.argv = sys.argv[last + 1 :]
+    runpy.run_path(sys.argv[0], run_name="__main__")
