@@ -41,3 +41,12 @@ def test_an_outcome_of_what_is_known_from_the_beginning(harbour: Path, edit: Edi
 
 def test_an_outcome_that_comes_later(harbour: Path) -> None:
     assert known_outcomes(harbour) == []
+
+
+@pytest.mark.parametrize(("days", "found"), [("{after: -9d, before: 0d}", 1), ("{after: 0d, before: 9d}", 0)])
+def test_an_outcome_of_a_row_that_may_come_later(harbour: Path, edit: Edit, days: str, found: int) -> None:
+    edit(NARRATIVE, "  boat: fleet.boats@1\n", "  boat: fleet.boats@1\n  other: yard.repairs@1\n")
+    link = f"other: {{on: {{boat: repair.boat}}, within: {days}, expect: optional}}"
+    edit(NARRATIVE, "    boat: {expect: one}\n", f"    boat: {{expect: one}}\n    {link}\n")
+    edit(NARRATIVE, "worked: repair.saved_days > 0", "worked: other is not none and other.boat == 'boat-1'")
+    assert len(known_outcomes(harbour)) == found
