@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.dataset.build import Build
+from storymesh.engine.dialect import split_words
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.evaluation.baselines import BASELINES, baseline_predictions
@@ -17,9 +18,11 @@ from storymesh.evaluation.questions import question_set
 from storymesh.evaluation.scores import score_predictions
 from storymesh.lifecycle.verify import verify_release
 from storymesh.provenance.trace import trace_record
+from storymesh.release import word_screen
 from storymesh.release.catalog import Release
 from storymesh.release.evaluation_questions import KNOWN_QUESTION, find_known_questions, training_texts
 from storymesh.release.layout import record_files
+from storymesh.release.word_screen import screen_texts
 from tests.support.evaluation_mesh import EVALUATION, delays, evaluation_build
 from tests.support.small_release import drops_of, released, rows_of
 
@@ -70,6 +73,29 @@ def test_no_question_stands_in_a_text_for_training(release: Release) -> None:
         asked = engine.fetch_rows(questions.order_by("id").limit(1))[0]
         words = pa.table({"text": [f"They said: {asked['question'].upper()} And so on."]})
         assert find_known_questions(engine, questions, [*training, engine.materialize(words)]) == [asked["id"]]
+
+
+def test_a_few_words_tell_which_of_many_texts_may_hold_a_question(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_engine() as engine:
+        questions = engine.read_parquet(record_files(release.path, "eval")["test"])
+        asked = [row["question"] for row in engine.fetch_rows(questions.order_by("id"))]
+        accented = asked[0].replace("e", "e\u0301")  # another word, though it holds each letter
+        held = [
+            f"So: {asked[1].upper()}!",
+            asked[2].replace(" ", " - "),
+            *(f"a text of its own, number {n}" for n in range(99)),
+        ]
+        training = [engine.materialize(pa.table({"text": texts})) for texts in (held, [accented, None, ""])]
+        expected = find_known_questions(engine, questions, training)
+        assert len(expected) == len({asked[1], asked[2]})
+        monkeypatch.setattr(word_screen, "_LEAST_TEXTS", 0)
+        assert find_known_questions(engine, questions, training) == expected
+        words = questions.select(words=split_words(questions["question"]))
+        left = [engine.fetch_value(table.count()) for table in screen_texts(engine, words, training)]
+        assert 2 <= sum(left) < 10
+        assert find_known_questions(engine, questions, [engine.materialize(pa.table({"text": [""] * 9}))]) == []
 
 
 def test_a_question_that_a_training_text_holds_is_dropped(tmp_path: Path) -> None:

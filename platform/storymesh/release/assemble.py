@@ -87,6 +87,7 @@ class ReleaseAssembly:
         self.placed = self._count(self.cases.filter(self.cases.reason.isnull()))
         self.evaluation = self._evaluation_set()
         self.digests: dict[str, str] = {}  # of the configs that are written
+        self.known_questions: list[str] | None = None  # of the evaluation, which is written last
         (staged / DROPS_FOLDER).mkdir(parents=True)
 
     def write_files(self) -> ReleaseDescription:
@@ -222,6 +223,7 @@ class ReleaseAssembly:
         """Drop the questions that stand in a text for training, which is written before them."""
         files = {config: record_files(self.staged, config) for config in self.build.narrative.records}
         known = find_known_questions(self.engine, rendered, training_texts(self.engine, files))
+        self.known_questions = known
         if not known:
             return curated
         reason = ibis.ifelse(curated.id.isin(known), KNOWN_QUESTION, ibis.null("string"))
@@ -290,7 +292,8 @@ class ReleaseAssembly:
         narrative = self.build.narrative
         files = {config: record_files(self.staged, config) for config in narrative.records}
         cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
-        certificate = count_leaks(self.engine, files, self.split, cases, quoted_precedents(self.build, self.engine))
+        precedents = quoted_precedents(self.build, self.engine)
+        certificate = count_leaks(self.engine, files, self.split, cases, precedents, self.known_questions)
         if narrative.evaluation is not None:
             certificate.setdefault("evaluation", 0)  # also of an evaluation that no question is left of
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:

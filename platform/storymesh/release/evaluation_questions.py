@@ -1,7 +1,8 @@
 """The questions of an evaluation that a text for training already holds: a model may not learn what it is asked.
 
-Texts are compared by their words. A question stands in a text only if all its runs of words do, so the run that is
-rarest among the training texts is looked for first: for nearly every question there is none, and nothing is searched.
+Texts are compared by their words. A question stands in a text only if all its words do, and all its runs of words. So a
+few words are looked for first, and then the run that is rarest among the texts that are left: for nearly every question
+there is none, and nothing is searched.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.formats.evaluation import EVALUATION, REWORDINGS
 from storymesh.release.curation.decontaminate import word_runs
 from storymesh.release.curation.texts import text_columns
+from storymesh.release.word_screen import screen_texts
 
 if TYPE_CHECKING:
     from ibis.expr.types import ArrayValue, IntegerValue, StringValue, Table
@@ -50,14 +52,14 @@ def find_known_questions(engine: "Engine", records: "Table", training: "Sequence
     """Return the ids of the evaluation records of which a question stands in a training text, sorted."""
     if not training:
         return []
-    texts = (ibis.union(*training) if len(training) > 1 else training[0]).distinct()  # configs share their questions
     asked = [records.select("id", text=records[name]) for name in _QUESTIONS]
     asked.append(records.select("id", text=records[REWORDINGS].unnest()))
     named = ibis.union(*asked)
     named = named.filter(named["text"].notnull()).mutate(words=dialect.split_words(named["text"]))
-    questions = engine.materialize(named.select("id", text=_spaced(named["words"]), count=named["words"].length()))
-    distinct = questions.select("text", "count").distinct()
-    suspects = engine.materialize(_possibly_known(distinct, texts))
+    questions = engine.materialize(named.select("id", "words", text=_spaced(named["words"])))
+    screened = screen_texts(engine, questions, training)
+    texts = (ibis.union(*screened) if len(screened) > 1 else screened[0]).distinct()  # configs share their questions
+    suspects = engine.materialize(_possibly_known(questions.select("text").distinct(), texts))
     try:
         if not int(engine.fetch_value(suspects.count())):
             return []

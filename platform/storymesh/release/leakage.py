@@ -3,7 +3,7 @@
 All counts of a release are zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,13 @@ def count_leaks(
     split: "Split | None",
     cases: "Table",
     precedents: "QuotedPrecedents | None",
+    known_questions: "Collection[str] | None" = None,
 ) -> dict[str, int]:
     """Return how often each promise of `promise_names` is broken.
 
     `cases` has case_id, at, closes (absent where cases do not close), component and `happened` (False: what no question
-    takes for a case, and what is erased), of all cases. Counted are
+    takes for a case, and what is erased), of all cases. `known_questions` are the ids of the evaluation's records that
+    were found in these very files (None: they are looked for). Counted are
 
     - ids: cases with records in two splits, of whichever configs
     - components: components with records in two splits
@@ -73,7 +75,7 @@ def count_leaks(
         broken |= {"moments": [_outside_period(placed, split)], "closings": _inside_embargo(placed, split)}
     try:
         counts = _count_rows(engine, {name: broken[name] for name in promise_names(split)})
-        return counts | _count_known_questions(engine, files, records)
+        return counts | _count_known_questions(engine, files, records, known_questions)
     finally:
         engine.drop(placed)
 
@@ -93,11 +95,18 @@ def _count_rows(engine: "Engine", tables: "Mapping[str, list[Table]]") -> dict[s
     return counts
 
 
-def _count_known_questions(engine: "Engine", files: Files, records: "Mapping[str, Table]") -> dict[str, int]:
+def _count_known_questions(
+    engine: "Engine", files: Files, records: "Mapping[str, Table]", known: "Collection[str] | None"
+) -> dict[str, int]:
     """Return under `evaluation` how many records of an evaluation are known from training; nothing without one."""
     asking = [table for table in records.values() if asks_questions(table.columns)]
-    training = training_texts(engine, files) if asking else []
-    return {"evaluation": sum(len(find_known_questions(engine, table, training)) for table in asking)} if asking else {}
+    if not asking:
+        return {}
+    if known is None:
+        training = training_texts(engine, files)
+        return {"evaluation": sum(len(find_known_questions(engine, table, training)) for table in asking)}
+    counted = [table.filter(table["id"].isin(list(known))) for table in asking] if known else []
+    return {"evaluation": sum(int(engine.fetch_value(table.count())) for table in counted)}
 
 
 def promise_names(split: "Split | None") -> tuple[str, ...]:
