@@ -162,7 +162,7 @@ def test_every_kind_of_file_is_read(storymesh: Command, mesh: Path, tmp_path: Pa
         ("empty.csv", b"", "the file is empty"),
         ("names.csv", b"a,b\n", "there is no row"),
         ("twice.csv", b"a,b,a\n1,2,3\n", "the column 'a' stands twice"),
-        ("same.csv", b"a,b\nx,1\nx,1\n", "no column, and no two of them, tell all rows apart"),
+        ("same.csv", b"a,b\nx,1\nx,1\ny,1\n", "tell all rows apart; the nearest is a, with 2 values in 3 rows"),
         ("list.json", b"[]", "a file '.json' cannot be read"),
         ("bad.jsonl", b"{nope\n", "line 1 is not JSON"),
         ("bad.parquet", b"PAR1", "is no Parquet file"),

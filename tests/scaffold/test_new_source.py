@@ -80,6 +80,16 @@ def test_a_file_is_taken_for_what_it_is(name: str, tmp_path: Path) -> None:
     assert guess.options.given == expected, guess
 
 
+def test_words_among_numbers_are_for_a_person_to_decide(tmp_path: Path) -> None:
+    rows = [f"{n},{'not weighed' if n % 4 else n / 2},{'AB'[n % 2]}{n}" for n in range(1, 60)]
+    (tmp_path / "x.csv").write_text("\n".join(["id,kg,mark", *rows, "60,1.5,none"]), encoding="utf-8")
+    with open_engine() as engine:
+        guess = guess_source(tmp_path / "x.csv", SourceOptions(file="x.csv"), engine)
+    assert guess.options.given == {}
+    (note,) = guess.notes
+    assert note.startswith("kg has numbers or days but for 'not weighed'")
+
+
 def test_a_day_that_could_be_a_month_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id,at\n1,01/02/2024\n2,03/04/2024\n")
     with open_engine() as engine:

@@ -196,7 +196,8 @@ class ProductPlace:
 def product_files(draft: ProductDraft, place: ProductPlace) -> NewFiles:
     """Return the contract and the product definition of a draft."""
     if not draft.row.key:
-        raise WrongUsage(draft.row.notes[0], "name the columns that tell the rows apart: --key COLUMN[,COLUMN]")
+        hint = "name the columns that tell the rows apart: --key COLUMN[,COLUMN]; rows that share a key are quarantined"
+        raise WrongUsage(draft.row.notes[0], hint)
     contract, product = place.paths
     heading = [
         f"Drafted from {place.origin}: {draft.rows:,} rows. What was guessed, and why, for you to look at:",

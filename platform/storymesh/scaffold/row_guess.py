@@ -56,7 +56,11 @@ def guess_key(
     paired = sorted(usable, key=lambda column: _key_rank(column, name))[:_MOST_PAIRED]
     for pair in unique_pairs(engine, table, [column.name for column in paired], rows):
         return pair, "no two rows share both"
-    return (), "no column, and no two of them, tell all rows apart"
+    nearest = max(usable, key=lambda column: column.profile.distinct, default=None)
+    words = "no column, and no two of them, tell all rows apart"
+    if nearest is None:
+        return (), words
+    return (), f"{words}; the nearest is {nearest.name}, with {nearest.profile.distinct:,} values in {rows:,} rows"
 
 
 def _key_rank(column: ColumnGuess, product: str) -> tuple[bool, bool, bool, bool]:

@@ -22,6 +22,8 @@ _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 2_000
 _OF_MOST = "cp1252"  # the encoding of most files that are not UTF-8, where too little is there to tell
 _SAMPLE_COLUMNS = 500
+_MOST_WORDS = 3  # different words that may mean no value in a column
+_LEAST_BESIDE = 10  # different values beside them
 _NULL_WORDS = ("", "NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "NaN", "nan", "nil", "\\N", "-", "--", "?", ".")
 _NUMBERS = (
     ValueForms(thousands=","), ValueForms(decimal=","), ValueForms(decimal=",", thousands="."),
@@ -73,6 +75,8 @@ def guess_source(path: Path, given: SourceOptions, engine: Engine) -> SourceGues
         guess = _with_nulls(guess, columns)
     nulls = {name: {word.strip() for word in guess.options.forms.of(name).nulls} for name in columns}
     values = {name: [text for text in texts if text.strip() not in nulls[name]] for name, texts in columns.items()}
+    if not given.nulls:
+        guess = replace(guess, notes=(*guess.notes, *_words_among_values(values)))
     if given.decimal == "." and given.thousands is None:
         guess = _with_numbers(guess, _without(given, values, "decimal", "thousands"))
     return _with_dates(guess, _without(given, values, "dates"))
@@ -168,6 +172,20 @@ def _with_nulls(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> Sou
         return guess
     shown = ", ".join(map(repr, words))
     return _add(guess, f"no value: {shown}, which stand among numbers or days, or are spaces alone", nulls=tuple(words))
+
+
+def _words_among_values(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield what a person should know of columns in which a few words alone are neither numbers nor moments."""
+    for name, texts in columns.items():
+        words = [text for text in texts if not any(map(str.isdigit, text))]
+        others = [text for text in texts if text not in words]
+        if not 0 < len(words) <= _MOST_WORDS or len(others) < _LEAST_BESIDE:
+            continue
+        if _is_numeric(others) or _formats_of(others) or all(_ISO.fullmatch(text.strip()) for text in others):
+            shown = " and ".join(map(repr, words))
+            yield (
+                f"{name} has numbers or days but for {shown}: if that means no value, --with columns.{name}.nulls=WORD"
+            )
 
 
 def _is_numeric(texts: Sequence[str]) -> bool:
