@@ -7,6 +7,7 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import SqlRule
 from storymesh.contract.table_metrics import fill_placeholders
 from storymesh.engine.open import rule_fault
+from storymesh.engine.sql_text import quote_name
 from storymesh.errors import Finding
 
 HINT = "write one SELECT in DuckDB's SQL over {object} that gives one value"
@@ -17,11 +18,7 @@ def sql_rule_findings(contract: Contract) -> Iterator[Finding]:
     for check in checks_of(contract):
         if isinstance(check.test, SqlRule):
             about = check.properties[0] if check.properties else ""
-            query = fill_placeholders(_quoted, check.test.query, contract, about)
+            query = fill_placeholders(quote_name, check.test.query, contract, about)
             if (fault := rule_fault(query, contract.name)) is not None:
                 message = f"the SQL of the rule '{check.name}' cannot be run: {fault}"
                 yield Finding(check.location, "quality-rule", message, HINT, check.severity)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

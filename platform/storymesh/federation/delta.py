@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from storymesh.engine.sql_text import quote_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.files import BATCH_ROWS
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import (
-    EVERY_ROW,
     RowSelection,
+    SelectiveTable,
     TransferEstimate,
     dataset_filter,
     estimate_dataset,
@@ -20,19 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class DeltaLakeTable:
+class DeltaLakeTable(SelectiveTable):
     """A Delta table at the version that it has when it is opened."""
 
     def __init__(self, relation: Relation, access: ServerAccess) -> None:
         self._relation = relation
         self._access = access
         self._store = ObjectStore(relation, access)
-        self.moved = 0
-        self.sends_keys = False
-
-    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
-        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
-        return self.open_selected(choose, EVERY_ROW)
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
@@ -78,7 +73,7 @@ class DeltaLakeTable:
         try:
             dataset = table.to_pyarrow_dataset()
         except DeltaProtocolError:  # deletion vectors and the like, which Delta's own reader knows
-            quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+            quoted = ", ".join(map(quote_name, names))
             return pa.RecordBatchReader.from_stream(
                 QueryBuilder().register("t", table).execute(f"select {quoted} from t")
             )

@@ -10,8 +10,8 @@ from storymesh.federation.file_times import version_of_files
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import (
-    EVERY_ROW,
     RowSelection,
+    SelectiveTable,
     TransferEstimate,
     dataset_filter,
     estimate_dataset,
@@ -27,14 +27,12 @@ _WILD = re.compile(r"[*?\[]")
 _CHANGED = "its files have changed while they were read"
 
 
-class FilesTable:
+class FilesTable(SelectiveTable):
     """The files of one format at a place."""
 
     def __init__(self, relation: Relation, access: ServerAccess) -> None:
         self._relation = relation
         self._store = ObjectStore(relation, access)
-        self.moved = 0
-        self.sends_keys = False
 
     @property
     def format(self) -> str:
@@ -42,16 +40,12 @@ class FilesTable:
         written = self._relation.server.field("format") or Path(self._store.location).suffix.lstrip(".")
         return {"json": "jsonl", "ndjson": "jsonl"}.get(written.lower(), written.lower())
 
-    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
-        """Return the rows of the chosen columns of Parquet files; a folder `day=2024-01-01` is a column of its own.
-
-        Raises SourceUnreadable, ResourceUnavailable.
-        """
-        return self.open_selected(choose, EVERY_ROW)
-
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
-        """Return those of the rows that are selected; groups of rows that have none, as their statistics say, are not
-        fetched. Raises SourceUnreadable, ResourceUnavailable."""
+        """Return those of the rows of Parquet files that are selected; folders `day=2024-01-01` are a column.
+
+        Groups of rows that have none, as their statistics say, are not fetched. Raises SourceUnreadable,
+        ResourceUnavailable.
+        """
         import pyarrow as pa
         import pyarrow.dataset as ds
 

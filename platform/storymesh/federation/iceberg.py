@@ -10,7 +10,7 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
-from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate, dataset_filter
+from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate, dataset_filter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,19 +19,13 @@ _UNREACHABLE = ("connectionerror", "timeout", "serviceunavailable", "operational
 _REFUSED = ("unauthorized", "forbidden", "authorizationexpired")
 
 
-class IcebergTable:
+class IcebergTable(SelectiveTable):
     """A table of the catalogue at `catalogUrl`: a REST service, or a database that SQLAlchemy reads."""
 
     def __init__(self, relation: Relation, access: ServerAccess) -> None:
         self._relation = relation
         self._access = access
         self._store = ObjectStore(relation, access)
-        self.moved = 0
-        self.sends_keys = False
-
-    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
-        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
-        return self.open_selected(choose, EVERY_ROW)
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""

@@ -21,7 +21,7 @@ from storymesh.federation.postgres_estimate import SelectedColumns, estimate_way
 from storymesh.federation.postgres_rules import RuleHolder
 from storymesh.federation.postgres_selection import MOMENTS, selection_sql
 from storymesh.federation.relation import Relation
-from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate
+from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
 from storymesh.federation.silence import SilenceLimit
 from storymesh.federation.source_rules import SourceAudit, SourceRules
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
@@ -79,19 +79,15 @@ class _Reading:
     values: Sequence[str]
 
 
-class PostgresTable:
+class PostgresTable(SelectiveTable):
     """A table or a query of a PostgreSQL, or as many of its rows as `limit` says."""
+
+    sends_keys = True
 
     def __init__(self, relation: Relation, access: ServerAccess, limit: int | None = None) -> None:
         self._relation = relation
         self._access = access
         self._limit = limit
-        self.moved = 0
-        self.sends_keys = True
-
-    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
-        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
-        return self.open_selected(choose, EVERY_ROW)
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
@@ -270,7 +266,7 @@ class PostgresTable:
         schema = self._relation.server.field("schema")
         source = relation_sql(self._relation, _DIALECT, schema)
         cursor.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        path = '"' + schema.replace('"', '""') + '"' if schema else '"$user", public'
+        path = quote_name(schema, _DIALECT) if schema else '"$user", public'
         cursor.execute(_SESSION.format(path=path))
         if cursor.connection.server_version >= _TELLS_THAT_NOBODY_LISTENS:
             cursor.execute("set local client_connection_check_interval to '1s'")

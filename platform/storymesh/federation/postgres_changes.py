@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from storymesh.engine.sql_text import quote_text
 from storymesh.federation.changes import MONTH, Fingerprint
-from storymesh.federation.sql import quote_text
 
 SLACK = "1 hour"
 """Before the last change that was seen: changes that were under way then are seen later."""

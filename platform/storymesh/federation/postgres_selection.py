@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from storymesh.engine.sql_text import quote_text
 from storymesh.federation.request import (
     ColumnComparison,
     ColumnIsNull,
@@ -21,7 +22,7 @@ from storymesh.federation.request import (
     Value,
 )
 from storymesh.federation.selection import KeyForm, KeySet, KeyTimes, RowSelection, TimeBounds
-from storymesh.federation.sql import quote_name, quote_text
+from storymesh.federation.sql import quote_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -137,8 +137,12 @@ class SelectiveTable(Protocol):
     """A table of a server that gives some of its rows. `moved` counts the bytes of them that have come;
     `sends_keys`: keys of a selection go to the server, already for an estimate."""
 
-    moved: int
-    sends_keys: bool
+    moved: int = 0
+    sends_keys: bool = False
+
+    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
+        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        return self.open_selected(choose, EVERY_ROW)
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return at least the selected rows of the chosen columns, of one state of the table. Raises as `open_rows`."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from storymesh.engine import sql_text
 from storymesh.federation.relation import Relation
 
 Dialect = Literal["postgres", "mysql", "sqlite", "snowflake", "bigquery", "databricks", "trino"]
@@ -55,10 +56,4 @@ def select_sql(columns: Sequence[str], source: str, limit: int | None = None, wh
 
 def quote_name(name: str, dialect: Dialect) -> str:
     """Return a name as it is written, as an identifier."""
-    mark = "`" if dialect in ("mysql", "bigquery", "databricks") else '"'
-    return mark + name.replace(mark, mark * 2) + mark
-
-
-def quote_text(text: str) -> str:
-    """Return a text as a literal, for a server that reads a backslash in it as one."""
-    return "'" + text.replace("'", "''") + "'"
+    return sql_text.quote_name(name, "`" if dialect in ("mysql", "bigquery", "databricks") else '"')

@@ -3,8 +3,9 @@ a product there, and no other. So the database refuses what the gate would, once
 
 from collections.abc import Iterator
 
+from storymesh.engine.sql_text import quote_text
 from storymesh.errors import WrongUsage
-from storymesh.federation.sql import quote_name, quote_text
+from storymesh.federation.sql import quote_name
 from storymesh.mesh.in_place_rules import RoleRules
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.sources.server_table import server_relation

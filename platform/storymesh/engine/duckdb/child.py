@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 
 import duckdb
 
-from storymesh.engine.duckdb.connection import confine, open_duckdb, quote_name, quote_text
+from storymesh.engine.duckdb.connection import confine, open_duckdb
 from storymesh.engine.duckdb.error_words import without_values
 from storymesh.engine.duckdb.rule_query import parse_rule
+from storymesh.engine.sql_text import quote_name, quote_text
 from storymesh.errors import EngineFailed
 
 RULE_MEMORY = 2 * 2**30

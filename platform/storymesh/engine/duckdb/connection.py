@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from storymesh.engine.sql_text import quote_text
+
 if TYPE_CHECKING:
     import duckdb
 
-_SESSIONS: "WeakSet[duckdb.DuckDBPyConnection]" = (
-    WeakSet()
-)  # of this process, so that another thread can end their work
+# Those of this process, so that another thread can end their work.
+_SESSIONS: "WeakSet[duckdb.DuckDBPyConnection]" = WeakSet()
 
 
 def open_duckdb(
@@ -67,13 +68,3 @@ def literal_path(path: str) -> str:
 def quote_path(path: str | Path) -> str:
     """Return `path` as a SQL text that DuckDB takes literally."""
     return quote_text(literal_path(str(path)))
-
-
-def quote_name(name: str) -> str:
-    """Return `name` as a SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """Return `text` as a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"

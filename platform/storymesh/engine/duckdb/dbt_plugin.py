@@ -11,7 +11,8 @@ from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from storymesh.engine.duckdb.connection import confine, quote_text
+from storymesh.engine.duckdb.connection import confine
+from storymesh.engine.sql_text import quote_text
 
 
 class Plugin(BasePlugin):

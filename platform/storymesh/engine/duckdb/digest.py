@@ -23,9 +23,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.engine.duckdb.connection import quote_text
 from storymesh.engine.duckdb.leaf_spool import LEAF, LeafSpool
 from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
+from storymesh.engine.sql_text import quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,9 +83,9 @@ def relation_digest(
     if not nested:
         return _root(shape, _leaves(relation, fields))
     formed = [name for name in names if name not in nested]
-    forms = [f"{_canonical(_quoted(name), fields[name], 0)} AS {_quoted(name)}" for name in formed]
+    forms = [f"{_canonical(quote_name(name), fields[name], 0)} AS {quote_name(name)}" for name in formed]
     digest = DigestOfBatches(fields, folder, formed)
-    for batch in relation.project(", ".join([*forms, *map(_quoted, nested)])).to_arrow_reader(BATCH):
+    for batch in relation.project(", ".join([*forms, *map(quote_name, nested)])).to_arrow_reader(BATCH):
         digest.add(batch)
     return digest.value()
 
@@ -147,7 +147,7 @@ def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType
     names = sorted(fields, key=str.encode)
     texts, forms = [], []
     for name in names:
-        column = _quoted(name)
+        column = quote_name(name)
         text, form = _text_and_form(column, fields[name])
         texts.append(f"{text} AS {column}")
         forms.append(form)
@@ -179,10 +179,6 @@ def _contents(leaves: "pyarrow.Array") -> memoryview:
 
 def _token(text: str) -> str:
     return f"{len(text.encode())}:{text}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _kind(name: str, type_: "DuckDBPyType") -> str:

@@ -13,7 +13,7 @@ from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
-from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan, quote_name
+from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
 from storymesh.engine.duckdb.ibis_types import type_of
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is
@@ -24,6 +24,7 @@ from storymesh.engine.duckdb.session_tables import SessionTables
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
+from storymesh.engine.sql_text import quote_name
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 

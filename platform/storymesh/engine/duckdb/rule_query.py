@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storymesh.engine.duckdb.connection import quote_text
 from storymesh.engine.duckdb.patterns import bare_session
+from storymesh.engine.sql_text import quote_text
 from storymesh.errors import EngineFailed
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storymesh.engine import dialect
-from storymesh.engine.duckdb.connection import quote_text
+from storymesh.engine.sql_text import quote_text
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.engine.duckdb.connection import parquet_scan, quote_name
+from storymesh.engine.duckdb.connection import parquet_scan
 from storymesh.engine.duckdb.ibis_types import type_named
+from storymesh.engine.sql_text import quote_name
 
 if TYPE_CHECKING:
     import ibis.expr.schema as sch
