@@ -2,11 +2,13 @@
 doubled or half there, and the next run that nobody disturbs has to make what is missing.
 
     python -m benchmarks.soak --rounds 200 --seed 1
+    python -m benchmarks.soak --rounds 2 --faults write full
 
 Faults: the process is killed at one of its writes to the mesh (`write`) or at any moment (`kill`), or told to end
 (`term`); the disk is full from one of its writes on (`full`), no file may grow beyond a size (`limit`), or nothing may
 be written (`forbidden`); a raw file is damaged (`damaged`); two runs work at once, of which one is killed (`twice`).
-Before each run a raw file changes, so that there is something to publish and to release.
+Before each run a raw file changes, so that there is something to publish and to release. Which fault a run meets is
+drawn, unless `--faults` says which ones, one after the other.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,10 +89,11 @@ class Measured:
 
 
 class Soak:
-    """One mesh in a folder of its own, and a random generator that decides everything."""
+    """One mesh in a folder of its own, and a random generator that decides everything but the faults that are given."""
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], faults: Sequence[str] = ()) -> None:
         self.random = random.Random(seed)
+        self.faults = faults
         self.root = folder / "mesh"
         self.folder = folder
         self.say = say
@@ -113,7 +116,7 @@ class Soak:
         self._preload()
         for number in range(1, rounds + 1):
             self.change(number)
-            fault = self.random.choice(FAULTS)
+            fault = self.faults[(number - 1) % len(self.faults)] if self.faults else self.random.choice(FAULTS)
             self.met[fault] += 1
             told = self.disturbed(fault)
             self.ended[told.partition(" ")[0]] += 1
@@ -361,10 +364,10 @@ def run_mesh(root: Path, folder: Path) -> int:
     return 0 if outcome.success else 1
 
 
-def soak(rounds: int, seed: int, say: Callable[[str], None]) -> Mapping[str, int]:
+def soak(rounds: int, seed: int, say: Callable[[str], None], faults: Sequence[str] = ()) -> Mapping[str, int]:
     """Fault -> how often it was met. Raises Broken with what was lost."""
     with tempfile.TemporaryDirectory(prefix="storymesh-soak-") as folder:
-        mesh = Soak(Path(folder), seed, say)
+        mesh = Soak(Path(folder), seed, say, faults)
         mesh.run(rounds)
         say(f"ended: {dict(mesh.ended)}")
         return MappingProxyType(dict(mesh.met))
@@ -374,9 +377,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", nargs="+", choices=sorted(set(FAULTS)), default=())
     asked = parser.parse_args()
     began = time.monotonic()
-    met = soak(asked.rounds, asked.seed, partial(print, flush=True))
+    met = soak(asked.rounds, asked.seed, partial(print, flush=True), asked.faults)
     told = ", ".join(f"{fault} {count}" for fault, count in sorted(met.items()))
     spent = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(f"{asked.rounds} faults ({told}), nothing lost: {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")

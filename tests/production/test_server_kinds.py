@@ -423,7 +423,7 @@ HANGING = {
 @pytest.mark.parametrize("kind", HANGING)
 def test_a_server_that_never_answers_is_left(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("postgres", "mysql", "object_store", "delta"):
-        monkeypatch.setattr(f"storymesh.federation.{module}.CONNECT_S", 2)
+        monkeypatch.setattr(f"storymesh.federation.{module}.CONNECT_S", 1)
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "USER", "PASSWORD"):
         monkeypatch.setenv(f"LAKE_{name}", CANARY)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:

@@ -22,7 +22,8 @@ from storymesh.product.publish import Publication, PublishProgress, publish
 from storymesh.product.staging import Staging, open_staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
-from tests.support.whole_mesh import Ran, environment, locks, products, storymesh
+from tests.support.release_meshes import storymesh
+from tests.support.whole_mesh import Ran, environment, locks, products
 
 CONTRACT = """\
 apiVersion: v3.2.0
@@ -293,10 +294,10 @@ def test_wrong_settings_are_findings(tmp_path: Path, written: str, words: str) -
     for part in ("domains", "contracts", "narratives"):
         (tmp_path / part).mkdir()
     (tmp_path / "mesh.yaml").write_text(f"store: {{{written}}}\n".replace("{", "\n  ", 1).rstrip("}\n") + "\n")
-    ran = storymesh("check", mesh=tmp_path)
-    assert ran.code == 1
-    assert "mesh.yaml:2:" in ran.output
-    assert words in ran.output
+    code, out, _ = storymesh(tmp_path, "check")
+    assert code == 1
+    assert "mesh.yaml:2:" in out
+    assert words in out
 
 
 def test_a_store_may_be_only_a_folder(tmp_path: Path) -> None:
