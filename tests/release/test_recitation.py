@@ -22,6 +22,7 @@ ANSWERS = {
     "through": "{% set mine = call.number ~ '!' %}{% include 'partial.jinja' %}",
     "mixed": "The sea is {{ call.sea }}.\nShip {{ call.number }}.",
     "part": "It is {{ call.end }}.",
+    "seldom": "{% if call.number == '1000' %}Be calm.{% else %}It is {{ call.sea }}.{% endif %}",
     "words": "{{ 'The sea is wide' if call.sea == 'north' else 'It is not' }}.",
 }
 NARRATIVE = (
@@ -83,6 +84,7 @@ def measured(build: Build, config: str) -> RecitationSummary | None:
         ("through", CALLS, ["partial.jinja:1 {{ mine }}"]),
         ("mixed", CALLS, ["mixed.jinja:2 {{ call.number }}"]),
         ("part", CALLS, ["part.jinja:1 {{ call.end }}"]),
+        ("seldom", 0, []),
         ("words", 0, []),
     ],
 )
