@@ -23,6 +23,9 @@ def libraries() -> None:
         engine.fetch_value(engine.materialize(pa.table({"x": [1]})).count())
 
 
+AT_WORK_S = 0.7  # after which the engine is at work, on a machine that has nothing else to do
+
+
 def join_everything() -> None:
     """Half an hour's work of the engine, during which it lets Python see no signal."""
     with open_engine(threads=1) as engine:
@@ -45,17 +48,17 @@ def loop_and_swallow() -> None:
             continue
 
 
-@pytest.mark.parametrize("work", [join_everything, loop, loop_and_swallow])
-def test_what_has_no_end_is_ended(work: Callable[[], None]) -> None:
+@pytest.mark.parametrize(("work", "limit"), [(join_everything, AT_WORK_S), (loop, 0.2), (loop_and_swallow, 0.2)])
+def test_what_has_no_end_is_ended(work: Callable[[], None], limit: float) -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(TimeLimitExceeded, match=r"it took longer than 1\.5 s"), time_limit(1.5):
+    with pytest.raises(TimeLimitExceeded, match=f"it took longer than {limit} s"), time_limit(limit):
         work()
     assert signal.getsignal(signal.SIGALRM) is before and signal.set_wakeup_fd(-1) == -1
 
 
 @pytest.mark.parametrize("seconds", [0, 600])
 def test_ctrl_c_ends_an_engine_at_work(seconds: float) -> None:
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer = threading.Timer(AT_WORK_S, os.kill, (os.getpid(), signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
