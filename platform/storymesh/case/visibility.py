@@ -17,7 +17,7 @@ from storymesh.engine import dialect
 from storymesh.engine.cse import eliminate_common
 from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.static_values import Path
-from storymesh.language.types import Array, Struct, Type
+from storymesh.language.types import Array, Decimal, Struct, Type
 
 
 def visible_rows(linked: ir.Table, cast: Cast, phase: Phase) -> dict[str, ir.Value]:
@@ -37,16 +37,18 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     hindsight_facts: dict[str, ir.Value] = {}
     question_facts: dict[str, ir.Value] = {}
     for name, fact in typed_case.facts.items():
-        hindsight_facts[name] = hindsight[name] = compile_expression(fact.expression, hindsight)
+        hindsight[name] = compile_expression(fact.expression, hindsight)
+        hindsight_facts[name] = _written(hindsight[name], fact)
         if name not in typed_case.hidden_facts:
-            question_facts[name] = question[name] = compile_expression(fact.expression, question)
+            question[name] = compile_expression(fact.expression, question)
+            question_facts[name] = _written(question[name], fact)
     columns: dict[str, ir.Value] = {}
     if hindsight_facts:
         columns["hindsight"] = ibis.struct(hindsight_facts)
     if question_facts:
         columns["question"] = ibis.struct(question_facts)
     matched = {
-        formula.name: compile_expression(formula.expression, question)
+        formula.name: _written(compile_expression(formula.expression, question), formula)
         for level in typed_case.match
         for formula in level
     }
@@ -56,7 +58,10 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     if not typed_case.outcome:
         status = ibis.ifelse(closes.isnull(), "open", "closed") if cast.closes else ibis.literal("closed")
         return eliminate_common(linked.mutate(**dialect.name_columns(columns), status=status))
-    outcome = {name: compile_expression(formula.expression, hindsight) for name, formula in typed_case.outcome.items()}
+    outcome = {
+        name: _written(compile_expression(formula.expression, hindsight), formula)
+        for name, formula in typed_case.outcome.items()
+    }
     outcome["score"] = _score(outcome["score"])
     judged = closes.notnull() & outcome["action"].notnull() & outcome["score"].notnull() & outcome["worked"].notnull()
     reads = frozenset(path for formula in typed_case.outcome.values() for path in _reads(formula, cast, typed_case))
@@ -68,6 +73,14 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
         **_facts_known(linked, cast, typed_case, hindsight_facts, reads),
     }
     return eliminate_common(linked.mutate(**dialect.name_columns(columns)))
+
+
+def _written(value: ir.Value, formula: Formula) -> ir.Value:
+    """Return a value with the type that the checker gives it: a decimal that is computed has the digits it needs."""
+    kind = formula.checked.value.type
+    if isinstance(kind, Decimal) and isinstance(value.type(), dt.Decimal):
+        return value.cast(dt.Decimal(kind.precision, kind.scale))
+    return value
 
 
 def case_row(linked: ir.Table, *, hindsight: bool) -> ir.StructValue:

@@ -49,7 +49,8 @@ def truncate(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
 
 def format_decimal(value: ir.DecimalValue, digits: int, *, shift: int = 0) -> ir.StringValue:
     """Return 10**shift times a decimal with commas and `digits` behind the point, ties to even, no minus zero."""
-    rounded = round_half_even(value, digits + shift)
+    short_enough = digits + shift >= scale_of(value)
+    rounded = value if short_enough else round_half_even(value, digits + shift)
     near = FLOAT_DIGITS - digits - shift
     assert near > 0
     floating = rounded.cast("float64")
@@ -63,12 +64,14 @@ def format_decimal(value: ir.DecimalValue, digits: int, *, shift: int = 0) -> ir
 def _write_wide(rounded: ir.DecimalValue, digits: int, shift: int) -> ir.StringValue:
     """Return a rounded decimal of 10 or more in text, put together from its digits."""
     zeros = "0" * (digits + shift - scale_of(rounded))
-    plain = rounded.abs().cast("string").replace(".", "").concat(zeros)
+    plain = rounded.abs().cast("string").replace(".", "")
+    plain = plain.concat(zeros) if zeros else plain
     whole = plain.left(plain.length() - digits)
     text = whole.reverse().re_replace("([0-9]{3})", r"\1,").re_replace(",$", "").reverse()
     if digits:
         text = text.concat(".", plain.right(digits))
-    return ibis.ifelse(rounded < 0, ibis.literal("-").concat(text), text)
+    # What stands here once is computed for the wide numbers alone.
+    return ibis.ifelse(rounded < 0, "-", "").concat(text)
 
 
 def _literal(value: Decimal, scale: int) -> ir.DecimalScalar:

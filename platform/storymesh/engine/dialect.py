@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from decimal import Decimal
 from functools import lru_cache
 
 import ibis
@@ -39,8 +38,7 @@ def sum_int64(value: ir.IntegerValue) -> ir.IntegerValue:
 
 def decimal_to_int64(value: ir.DecimalValue) -> ir.IntegerValue:
     """Return a decimal without digits behind the point as int64, null where it does not fit."""
-    least, most = (ibis.literal(Decimal(bound), type=dt.Decimal(38, 0)) for bound in (-(2**63), 2**63 - 1))
-    return ibis.ifelse((value >= least) & (value <= most), value, ibis.null(value.type())).cast("int64")
+    return value.try_cast("int64")
 
 
 @ibis.udf.scalar.builtin(name="divide", signature=((dt.int64, dt.int64), dt.int64))

@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from storymesh.engine import decimals, dialect
@@ -25,11 +26,56 @@ def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> i
         # Wide enough that nothing overflows.
         wide = dt.Decimal(19 if operator == "*" else 38, 0)
         return dialect.decimal_to_int64(_plain(operator, left.cast(wide), right.cast(wide)))
-    behind = _scale(operator, left.type(), right.type())
+    kind = _exact_type(operator, left, right)
+    if kind is not None:
+        return _exactly(operator, left, right, kind)
+    wide = dt.Decimal(decimals.WIDEST, _scale(operator, left.type(), right.type()))
     if operator == "*":
-        return _product(left, right).cast(dt.Decimal(38, behind))
-    wide = dt.Decimal(38, behind)
+        return _product(left, right).cast(wide)
     return _added(operator, widened(left, wide), widened(right, wide))
+
+
+def always_fits(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> bool:
+    """Return True where `calculate` never gives null for two numbers."""
+    return operator in "+-*" and _exact_type(operator, left, right) is not None
+
+
+def _exact_type(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> dt.Decimal | None:
+    """Return the type of decimals that holds every sum, difference or product of two numbers, one of them a decimal;
+    None where there is none. The narrower a type, the quicker an engine is: 18 digits are one machine word."""
+    if not any(isinstance(value.type(), dt.Decimal) for value in (left, right)):
+        return None
+    (left_whole, left_behind), (right_whole, right_behind) = _digits(left), _digits(right)
+    if operator == "*":
+        kind = left_whole + left_behind + right_whole + right_behind, left_behind + right_behind
+        return dt.Decimal(*kind) if kind[0] <= _WORD else None
+    behind = max(left_behind, right_behind)
+    digits = max(left_whole, right_whole) + 1 + behind
+    return dt.Decimal(digits, behind) if digits <= decimals.WIDEST else None
+
+
+_WORD = 18  # an engine checks a product or sum of shorter decimals against so many digits
+
+
+def _digits(value: ir.NumericValue) -> tuple[int, int]:
+    """Return how many digits a number has at most before the point and behind it."""
+    kind, node = value.type(), value.op()
+    if isinstance(kind, dt.Decimal):
+        return (kind.precision or decimals.WIDEST) - (kind.scale or 0), kind.scale or 0
+    if isinstance(node, ops.Literal) and node.value is not None:
+        return len(str(abs(node.value))), 0
+    return 19, 0
+
+
+def _exactly(operator: str, left: ir.NumericValue, right: ir.NumericValue, kind: dt.Decimal) -> ir.DecimalValue:
+    """Return a result that `kind` always holds."""
+    if operator == "*":
+        operands = [dt.Decimal(sum(digits), digits[1]) for digits in (_digits(left), _digits(right))]
+    else:
+        precision = kind.precision or decimals.WIDEST
+        # An engine gives a sum of two decimals one digit more than they have, and 18 where they have no more.
+        operands = [dt.Decimal(precision - (precision <= _WORD), kind.scale)] * 2
+    return _plain(operator, left.cast(operands[0]), right.cast(operands[1])).cast(kind)
 
 
 def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir.IntegerValue:
@@ -59,9 +105,7 @@ def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.N
 
 def widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
     """Return the value with other digits behind the point; null where it does not fit."""
-    kind = value.type()
-    whole = (kind.precision or 38) - (kind.scale or 0) if isinstance(kind, dt.Decimal) else 19
-    fits = whole <= 38 - (wide.scale or 0)
+    fits = _digits(value)[0] <= 38 - (wide.scale or 0)
     return value.cast(wide) if fits else value.try_cast(wide)
 
 
@@ -111,8 +155,13 @@ def compare(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
         left, right = left.cast("timestamp"), right.cast("timestamp")
     kinds = left.type(), right.type()
     if all(isinstance(kind, dt.Decimal) for kind in kinds) and kinds[0] != kinds[1]:
+        digits = _digits(left), _digits(right)
+        whole, behind = (max(counts) for counts in zip(*digits, strict=True))
+        if whole + behind <= decimals.WIDEST:
+            wide = dt.Decimal(whole + behind, behind)
+            return _ordered(operator, left.cast(wide), right.cast(wide))
         # Exactly, where both fit into one type; where one does not, they are far apart.
-        wide = dt.Decimal(38, max(kind.scale or 0 for kind in kinds))
+        wide = dt.Decimal(decimals.WIDEST, behind)
         one, two = widened(left, wide), widened(right, wide)
         near = _ordered(operator, one, two)
         return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))

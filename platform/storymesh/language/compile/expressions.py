@@ -17,7 +17,7 @@ from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.compile.arithmetic import calculate, compare, signed, widened
+from storymesh.language.compile.arithmetic import always_fits, calculate, compare, signed, widened
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.compile.values import is_test, truth
 from storymesh.language.filters.base import Overflow
@@ -170,7 +170,7 @@ class ExpressionCompiler:
     def _arithmetic(self, expression: ast.Arithmetic) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         result = calculate(expression.operator, left, right)
-        if result.type().is_floating():
+        if result.type().is_floating() or always_fits(expression.operator, left, right):
             return result
         return self._fitting(result, left, right.nullif(0) if expression.operator in ("//", "%") else right)
 
