@@ -24,7 +24,7 @@ from storymesh.engine.duckdb.session_tables import SessionTables
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
-from storymesh.engine.sql_text import quote_name
+from storymesh.engine.sql_text import quote_name, quote_text
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -49,6 +49,8 @@ class DuckDBEngine:
     ) -> None:
         import ibis
 
+        from storymesh.engine.duckdb.compiler import QuickCompiler
+
         memory = memory or os.environ.get("STORYMESH_MEMORY", "4GB")
         try:
             self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
@@ -64,6 +66,7 @@ class DuckDBEngine:
         }
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
+        self.connection.compiler = QuickCompiler()
         self._tables = SessionTables(self.connection)
         self._secret = SessionSecret(session)
         if only is not None:
@@ -172,15 +175,16 @@ class DuckDBEngine:
                     rows = relation.to_arrow_reader(BATCH)
                     return write_parquet_file(rows, rows.schema, path, metadata, compression_level)
             with staged_file(path) as staged:
-                self.connection.to_parquet(
-                    self._secret.separated(table),
-                    staged,
-                    row_group_size=ROW_GROUP,
-                    compression="zstd",
-                    compression_level=compression_level,
-                    preserve_order=bool(order),  # without, it takes less memory
-                    **({"kv_metadata": dict(metadata)} if metadata else {}),
-                )
+                settings = [
+                    *("FORMAT parquet", f"ROW_GROUP_SIZE {ROW_GROUP}"),
+                    *("COMPRESSION zstd", f"COMPRESSION_LEVEL {compression_level}"),
+                    f"PRESERVE_ORDER {bool(order)}",  # without, it takes less memory
+                ]
+                if metadata:
+                    pairs = (f"{quote_text(name)}: {quote_text(value)}" for name, value in metadata.items())
+                    settings.append(f"KV_METADATA {{{', '.join(pairs)}}}")
+                target = f"{quote_text(str(staged))} ({', '.join(settings)})"
+                self.connection.con.execute(f"COPY ({self._query(table)}) TO {target}")
                 rows_written = pq.read_metadata(staged).num_rows
         return int(rows_written)
 
@@ -259,10 +263,11 @@ class DuckDBEngine:
         path = self._spill / gen_name("stream")
         try:
             with self._executing():
-                rows = self.connection.to_pyarrow_batches(self._secret.separated(table), chunk_size=size)
-                with pa.ipc.new_stream(path, rows.schema) as spool:
+                schema = table.schema().to_pyarrow()
+                rows = self.connection.con.execute(self._query(table)).to_arrow_reader(size)
+                with pa.ipc.new_stream(path, schema) as spool:
                     for batch in rows:
-                        spool.write_batch(batch)
+                        spool.write_batch(batch if batch.schema == schema else batch.cast(schema))
             with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as spooled:
                 yield from spooled
         finally:
@@ -308,7 +313,7 @@ class DuckDBEngine:
     def _query(self, table: "ir.Table") -> str:
         """Return SQL for this session alone, in one line: that for people takes half as long again."""
         self.connection._register_in_memory_tables(table)
-        return str(self.connection.compile(self._secret.separated(table)))
+        return self._tables.written_out(str(self.connection.compile(self._secret.separated(table))))
 
     def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
         if files:

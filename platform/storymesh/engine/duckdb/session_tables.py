@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
-_SCAN = "read_parquet"  # in the names of views of Parquet files
+_SCAN = "read_parquet"  # in the names that stand for Parquet files
 
 
 class SessionTables:
@@ -22,7 +22,7 @@ class SessionTables:
 
     def __init__(self, connection: "Backend") -> None:
         self._connection = connection
-        self._scans: dict[str, str] = {}  # view of Parquet files -> the SQL that reads them
+        self._scans: dict[str, str] = {}  # name that stands for Parquet files -> the SQL that reads them
         self._schemas: dict[tuple[object, ...], sch.Schema] = {}  # of files as they were when they were read
 
     def of_files(self, paths: Sequence[str | Path]) -> "ir.Table":
@@ -31,19 +31,18 @@ class SessionTables:
 
         name, scan = gen_name(_SCAN), parquet_scan(paths)
         self._scans[name] = scan
-        self._connection.con.execute(f"CREATE TEMP VIEW {quote_name(name)} AS FROM {scan}")
         if (known := _identities(paths)) is None:
-            return self.named(name)
+            return self._table(name, self._schema(f"FROM {scan}"))
         if known not in self._schemas:
-            self._schemas[known] = self._schema(name)
+            self._schemas[known] = self._schema(f"FROM {scan}")
         return self._table(name, self._schemas[known])
 
     def named(self, name: str) -> "ir.Table":
         """Return a table or view of the session. It is what ibis does, which parses the types anew each time."""
-        return self._table(name, self._schema(name))
+        return self._table(name, self._schema(quote_name(name)))
 
     def written_out(self, sql: str) -> str:
-        """Return SQL that reads files by their paths, where it read them through views that nobody else has."""
+        """Return SQL that reads files by their paths, where it has names that nobody else knows."""
         return re.sub(rf'"(ibis_{_SCAN}_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
 
     def _table(self, name: str, schema: "sch.Schema") -> "ir.Table":
@@ -51,10 +50,10 @@ class SessionTables:
 
         return ops.DatabaseTable(name, schema=schema, source=self._connection).to_expr()
 
-    def _schema(self, name: str) -> "sch.Schema":
+    def _schema(self, relation: str) -> "sch.Schema":
         import ibis.expr.schema as sch
 
-        columns = self._connection.con.execute(f"DESCRIBE {quote_name(name)}").fetchall()
+        columns = self._connection.con.execute(f"DESCRIBE {relation}").fetchall()
         return sch.Schema({column: type_named(kind) for column, kind, *_ in columns})
 
 
