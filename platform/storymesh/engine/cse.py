@@ -30,7 +30,7 @@ def eliminate_common(table: ir.Table) -> ir.Table:
     """Return an equal selection that computes in a column below it what it would compute more than once."""
     selection = table.op()
     assert isinstance(selection, ops.Project), "a selection is wanted"
-    values = {name: value.replace(_staged, filter=ops.Value) for name, value in selection.values.items()}
+    values = _replaced(selection.values, _staged, lambda node: isinstance(node, ops.Value))
     nodes = _Nodes(values.values())
     levels = nodes.levels(lambda node: not nodes.free[node], least=1, early=True)
     last = _last_levels(values.values(), levels)
@@ -101,7 +101,27 @@ def _over(values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node], fi
             return node.copy(name=f"{INDEX_NAME}{first + int(node.name.removeprefix(INDEX_NAME))}")
         return node
 
-    return {name: value.replace(moved, filter=within.__contains__).to_expr() for name, value in values.items()}
+    changed = _replaced(values, moved, within.__contains__)
+    return {name: value.to_expr() for name, value in changed.items()}
+
+
+def _replaced(
+    values: Mapping[str, ops.Value],
+    replacer: Callable[[ops.Node, Mapping[str, object] | None], ops.Node],
+    filter_: Callable[[ops.Node], bool],
+) -> dict[str, ops.Value]:
+    """Return what a replacer makes of some values, in which it looks at each node once."""
+    if not values:
+        return {}
+    together = ops.StructColumn(names=tuple(values), values=tuple(values.values()))
+
+    def of_parts(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+        if node is together:
+            return node.__recreate__(changed) if changed else node
+        return replacer(node, changed)
+
+    replaced = together.replace(of_parts, filter=lambda node: node is together or filter_(node))
+    return dict(zip(values, replaced.values, strict=True))
 
 
 class HoistedExpressions:
@@ -119,7 +139,7 @@ class HoistedExpressions:
         def split(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
             return _split(node.__recreate__(changed) if changed else node, few)
 
-        self._values = {name: value.replace(split, filter=ops.Value) for name, value in project.values.items()}
+        self._values = _replaced(project.values, split, lambda node: isinstance(node, ops.Value))
         self._nodes = _Nodes(self._values.values())
         made = self._nodes.topmost(lambda node: not self._nodes.free[node] and self._nodes.reads_only(node, few))
         self._made = {f"apart_{place}": node for place, node in enumerate(made)}

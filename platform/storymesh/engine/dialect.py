@@ -365,7 +365,9 @@ def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -
 
 def map_indexed(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """Return `function` of every item and its index, counted from 0."""
-    place = ops.Argument(name=f"{INDEX_NAME}{_level(values)}", shape=values.op().shape, dtype=dt.int64)
+    # ibis looks for the name of an index in the relations below as well.
+    name = f"{INDEX_NAME}{_level(values, ops.Node)}"
+    place = ops.Argument(name=name, shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
@@ -383,8 +385,8 @@ INDEX_NAME = "place"
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
-def _level(values: ir.ArrayValue) -> int:
-    inside = [int(argument.name.lstrip("itemplac")) for argument in values.op().find(ops.Argument)]
+def _level(values: ir.ArrayValue, within: type[ops.Node] = ops.Value) -> int:
+    inside = [int(argument.name.lstrip("itemplac")) for argument in values.op().find(ops.Argument, within)]
     return max([_depth.get(), *(level + 1 for level in inside)])
 
 
