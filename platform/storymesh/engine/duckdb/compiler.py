@@ -56,7 +56,7 @@ class QuickCompiler(DuckDBCompiler):
             name = f"t{next(numbers)}"
             if node in several and isinstance(node, _WRITTEN_ONCE):
                 written_once.append(sge.CTE(alias=self._identifier(name), this=result))
-                return sg.table(name, quoted=self.quoted).as_(f"t{next(numbers)}", quoted=self.quoted, table=True)
+                return self._table(name).as_(f"t{next(numbers)}", quoted=self.quoted, table=True)
             if isinstance(result, sge.Select | sge.SetOperation):
                 return result.subquery(self._identifier(name), copy=False)
             is_table = isinstance(result, sge.Table)
@@ -74,6 +74,9 @@ class QuickCompiler(DuckDBCompiler):
 
     def _identifier(self, name: str) -> SQL:
         return sg.to_identifier(name, quoted=self.quoted)
+
+    def _table(self, name: str) -> SQL:
+        return sge.Table(this=self._identifier(name))
 
     def _all_of(self, parent: SQL) -> SQL:
         return sg.select(STAR, copy=False).from_(parent, copy=False)
@@ -100,8 +103,8 @@ class QuickCompiler(DuckDBCompiler):
 
     def visit_DropColumns(self, op: ops.DropColumns, *, parent: SQL, columns_to_drop: Collection[str]) -> SQL:
         # ibis's own makes a copy of the whole query that it selects from.
-        name = sg.table(parent.alias_or_name)
-        return super().visit_DropColumns(op, parent=name, columns_to_drop=columns_to_drop).from_(parent, copy=False)
+        named = super().visit_DropColumns(op, parent=self._table(parent.alias_or_name), columns_to_drop=columns_to_drop)
+        return named.from_(parent, copy=False)
 
     def visit_Alias(self, _: ops.Alias, *, arg: SQL, **__: Any) -> SQL:
         return arg
