@@ -164,6 +164,19 @@ def test_steps_are_counted_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert left == list(range(100, max(left) + 5, 5)) and max(left) < 395
 
 
+@pytest.mark.parametrize("template", ["{{ t }}{% include 'p' %}", "{% include 'p' %}"], ids=["prints", "only includes"])
+def test_a_checked_template_may_take_what_its_check_allows(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.support.generated import SCOPE
+
+    monkeypatch.setattr(interpret, "MAX_STEPS", 100)
+    partial = parse_template("{% for x in rows %}.{% endfor %}", "p", "d/p")
+    tree = check_template(parse_template(template, "t", "d/t"), SCOPE, lambda name: partial).tree
+    rows = as_value({"t": "", "rows": [{"n": 1}] * 500})
+    assert Interpreter(tree, b"key").render("case-1", rows) == "." * 500
+    with pytest.raises(TooLarge):
+        interpreter(t=template, p="{% for x in rows %}.{% endfor %}").render("case-1", rows)
+
+
 def refused(text: str) -> str:
     with pytest.raises(DefinitionErrors) as caught:
         parse_template(text, "t", "d/t")
