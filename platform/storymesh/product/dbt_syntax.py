@@ -326,10 +326,9 @@ def _circle_findings(files: _ProjectFiles, readers: dict[str, dict[str, tuple[Pa
 
 def _no_source(files: _ProjectFiles, path: Path, line: int, wanted: str, names: _Names) -> Finding:
     known = [".".join(source) for source in names.sources]
-    hint = f"{suggest_name(wanted, known)}; " if known else ""
-    words = f"there is no source '{wanted}'"
-    hint += "a product of the mesh is an input port of one here"
-    return files.finding(path, line, words, hint, at=wanted.partition(".")[0])
+    hint = "to read a product of the mesh, name it under `inputPorts` of a product of this domain"
+    hint += f"; {suggest_name(wanted, known)}" if known else ""
+    return files.finding(path, line, f"there is no source '{wanted}'", hint, at=wanted.partition(".")[0])
 
 
 def _certain_calls(tree: nodes.Node) -> Iterator[tuple[int, list[Any]]]:
