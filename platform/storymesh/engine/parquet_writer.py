@@ -76,7 +76,8 @@ class RowStream:
                 self._pending.insert(0, batch.slice(missing))
             missing -= taken[-1].num_rows
             size += taken[-1].nbytes
-        return self._table(taken)
+        # Texts that come as codes would be written out in a group of rows where their codes change.
+        return self._table(taken).unify_dictionaries()
 
     def peek(self, count: int) -> "pa.Table":
         """Return the rows that come next, at least `count` where there are as many."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from storymesh.dataset.render import BUILD_COLUMNS
 from storymesh.dataset.split import release_order
 from storymesh.engine.engine import Engine, PartDigests
+from storymesh.engine.parquet_reader import open_rows
 from storymesh.engine.parquet_writer import RowStream, write_parquet_files
 from storymesh.errors import EngineFailed
 
@@ -61,20 +62,14 @@ class DataFiles:
                 ordered.unlink(missing_ok=True)
 
     def _write(self, records: Path, curated: "Table") -> str | None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         verdicts = _verdicts(self.engine.read_parquet(records), curated)
-        with pq.ParquetFile(records) as file, _DroppedRecords(self.dropped) as dropped:
-            schema = pa.schema([column for column in file.schema_arrow if column.name not in BUILD_COLUMNS])
-            judged = _judged(
-                file.iter_batches(BATCH, columns=schema.names),
-                RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow()),
-            )
-            digest = self.engine.digest_of_parts(schema)
-            written = schema.remove(schema.get_field_index(UNWRITTEN))
+        opened = open_rows(records, without=BUILD_COLUMNS, plain=["id"])
+        with opened as rows, _DroppedRecords(self.dropped) as dropped:
+            stream = RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow())
+            digest = self.engine.digest_of_parts(rows.schema)
+            kept = _kept(_judged(rows.batches(BATCH), stream), dropped, digest)
+            written = rows.coded_schema.remove(rows.coded_schema.get_field_index(UNWRITTEN))
             try:
-                kept = _kept(judged, dropped, digest)
                 write_parquet_files(kept, written, self.files, self.metadata, COMPRESSION_LEVEL)
             except ValueError as error:
                 raise EngineFailed(str(error)) from error

@@ -97,6 +97,8 @@ def _coded(values: "pa.Array") -> "pa.DictionaryArray | None":
     """
     import pyarrow.types as pt
 
+    if pt.is_dictionary(values.type):
+        return values
     if len(values) < _LEAST_CODED or values.nbytes > _MOST_CODED or pt.is_nested(values.type):
         return None
     if pt.is_string(values.type):
