@@ -1,5 +1,6 @@
 """The data files of a config: what stays, in its order and with its digest; what drops, with its reason."""
 
+import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -13,8 +14,9 @@ import pytest
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import EngineFailed
-from storymesh.release import data_files
+from storymesh.release import data_files, record_sample
 from storymesh.release.data_files import DataFiles
+from storymesh.release.record_sample import sample_files
 
 SPLITS = {"train": 70, "validation": 20, "test": 10}
 KINDS = pa.schema([("id", pa.string()), ("dropped", pa.string()), ("same_as", pa.string())])
@@ -47,7 +49,8 @@ def write(folder: Path, engine: Engine, rows: pa.Table, gone: set[int], **other_
     }
     files = [(folder / f"{split}.parquet", count) for split, count in kept.items() if count]
     curated = engine.materialize(pa.Table.from_pylist(judged, KINDS))
-    return DataFiles(engine, files, folder / "dropped", {"key": "value"}).write(folder / "records.parquet", curated)
+    writing = DataFiles(engine, kept, files, folder / "dropped", folder / "sample", {"key": "value"})
+    return writing.write(folder / "records.parquet", curated)
 
 
 @pytest.mark.parametrize("order", ["that of the release", "other"])
@@ -56,6 +59,8 @@ def test_each_record_is_in_the_file_of_its_split_or_among_the_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, gone: set[int]
 ) -> None:
     monkeypatch.setattr(data_files, "BATCH", 16)
+    monkeypatch.setattr(record_sample, "MOST", 3)
+    monkeypatch.setattr(record_sample, "_MARGIN", 3)
     rows = records(order)
     with open_engine() as engine:
         digest = write(tmp_path, engine, rows, gone)
@@ -77,6 +82,14 @@ def test_each_record_is_in_the_file_of_its_split_or_among_the_dropped(
             id_: own[id_] | {"reason": "twin", "same_as": "a/000"} for id_ in own if int(id_[2:]) in gone
         }
     assert not list(tmp_path.glob("*ordered*"))
+    # Of training and of the others, the first by the digests of their ids are kept aside, and few more.
+    sampled = {
+        split: pq.read_table(path)["id"].to_pylist() for split, (path,) in sample_files(tmp_path / "sample").items()
+    }
+    for part in ([id_ for id_ in kept if id_ < "a/070"], [id_ for id_ in kept if id_ >= "a/070"]):
+        first = sorted(part, key=lambda id_: hashlib.md5(id_.encode()).hexdigest())
+        aside = [id_ for ids in sampled.values() for id_ in ids if id_ in part]
+        assert set(first[:3]) <= set(aside) <= set(first[:15])
 
 
 @pytest.mark.parametrize("count", [69, 71])

@@ -71,7 +71,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 def measured(build: Build, config: str) -> RecitationSummary | None:
     with build.open_engine() as engine:
-        return measure_recitation(build, engine, config, [write_records(build, config).path])
+        return measure_recitation(build, engine, {config: [write_records(build, config).path]}).get(config)
 
 
 @pytest.mark.parametrize(

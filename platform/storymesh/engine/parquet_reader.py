@@ -25,7 +25,8 @@ class ParquetRows:
 
     def batches(self, size: int) -> "Iterator[pa.RecordBatch]":
         """Yield the rows in the order of the file, at most `size` at once."""
-        yield from self.file.iter_batches(size, columns=self.schema.names)
+        for group in range(self.file.num_row_groups):  # no batch of nested columns can have the codes of two groups
+            yield from self.file.iter_batches(size, row_groups=[group], columns=self.schema.names)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 The certificate is taken from the files as they were written, the digest from the rows on their way into them.
 """
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -47,6 +48,7 @@ from storymesh.release.manifest import (
     read_manifest,
 )
 from storymesh.release.observer import ObserveStep, unobserved
+from storymesh.release.record_sample import sample_files
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
 from storymesh.release.strata import measure_strata
 
@@ -108,7 +110,7 @@ class ReleaseAssembly:
             raise ReleaseRefused(words, f"dropped: {', '.join(reasons)}" if reasons else "its anchor has no rows")
         with self.observe("certificate"):
             certificate = self._certificate()
-        summaries = ConfigSummaries(self.build, self.engine, self.staged, self.observe)
+        summaries = ConfigSummaries(self.build, self.engine, self.staged, self._samples(), self.observe)
         evidence, recitation = summaries.evidence(), summaries.recitation()
         write_definition_snapshot(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
@@ -116,7 +118,7 @@ class ReleaseAssembly:
         personal = self.build.personal_data
         with self.observe("digest"):
             digests = compute_digests(self.engine, self.staged, configs, self.digests)
-        return self._description(
+        description = self._description(
             ReleaseManifest(
                 narrative=narrative.id,
                 version=self.version,
@@ -147,6 +149,8 @@ class ReleaseAssembly:
                 certificate=certificate,
             )
         )
+        shutil.rmtree(self._sample_folder, ignore_errors=True)
+        return description
 
     def _cast(self) -> dict[str, ReleasedProduct]:
         return {
@@ -283,10 +287,18 @@ class ReleaseAssembly:
             for size in (min(self.shard_rows, count - shard * self.shard_rows),)
         ]
         metadata = parquet_metadata(self._records(config).drop("split").schema().to_pyarrow())
-        writing = DataFiles(self.engine, files, left_out, metadata)
+        writing = DataFiles(self.engine, rows, files, left_out, self._sample_folder / config, metadata)
         digest = writing.write(self.build.files.records(config), curated)
         if files and digest is not None:
             self.digests[config] = digest
+
+    @property
+    def _sample_folder(self) -> Path:
+        return self.staged / ".sample"
+
+    def _samples(self) -> dict[str, dict[str, list[Path]]]:
+        """Return the files of the sample of each config that was written: config -> split -> files."""
+        return {config: sample_files(self._sample_folder / config) for config in self.build.narrative.records}
 
     def _certificate(self) -> dict[str, int]:
         narrative = self.build.narrative
@@ -312,7 +324,7 @@ class ReleaseAssembly:
         files = {config: record_files(self.staged, config) for config in configs}
         texts = {
             config: sample_texts(self.engine, [path for paths in parts.values() for path in paths])
-            for config, parts in files.items()
+            for config, parts in self._samples().items()
         }
         return ReleaseDescription(
             narrative=self.build.narrative,

@@ -1,5 +1,6 @@
 """What the manifest says of the records of each config, measured on its files as they were written."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,20 @@ if TYPE_CHECKING:
 
 
 class ConfigSummaries:
-    """The summaries of the configs of a release whose records lie in the folder `staged`, by config."""
+    """The summaries of the configs of a release whose records lie in the folder `staged`, by config. `samples` are the
+    files of a sample of each: config -> split -> files."""
 
-    def __init__(self, build: "Build", engine: Engine, staged: Path, observe: ObserveStep) -> None:
+    def __init__(
+        self,
+        build: "Build",
+        engine: Engine,
+        staged: Path,
+        samples: Mapping[str, Mapping[str, Sequence[Path]]],
+        observe: ObserveStep,
+    ) -> None:
         self._build, self._engine, self._observe = build, engine, observe
         self._files = {config: record_files(staged, config) for config in build.narrative.records}
+        self._samples = samples
 
     def _paths(self, config: str) -> list[Path]:
         return [path for paths in self._files[config].values() for path in paths]
@@ -40,20 +50,16 @@ class ConfigSummaries:
 
     def recitation(self) -> dict[str, RecitationSummary]:
         """Return what the answers for training recite, of each config that has such."""
-        found = {}
-        for config, splits in self._files.items():
-            files = splits.get(SPLITS[0], ())
-            if not files or not answers_of(self._build.typed.records[config]):
-                continue
-            with self._observe("recited values", config):
-                if (summary := measure_recitation(self._build, self._engine, config, files)) is not None:
-                    found[config] = summary
-        return found
+        trained = {config: splits.get(SPLITS[0], ()) for config, splits in self._samples.items()}
+        records = self._build.typed.records
+        measured = {config: files for config, files in trained.items() if files and answers_of(records[config])}
+        with self._observe("recited values"):
+            return measure_recitation(self._build, self._engine, measured)
 
     def tricks(self) -> dict[str, TrickSummary]:
         """Return what tricks reach on the preferences of each config that has such."""
         found = {}
-        for config, files in self._files.items():
+        for config, files in self._samples.items():
             format_ = self._build.narrative.format_of(config)
             if (summary := measure_tricks(self._engine, format_, files)) is not None:
                 found[config] = summary

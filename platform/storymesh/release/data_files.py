@@ -5,9 +5,10 @@ by time. Records that lie in another order, such as those that a cluster or a la
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from storymesh.dataset.render import BUILD_COLUMNS
 from storymesh.dataset.split import release_order
@@ -15,6 +16,7 @@ from storymesh.engine.engine import Engine, PartDigests
 from storymesh.engine.parquet_reader import open_rows
 from storymesh.engine.parquet_writer import RowStream, write_parquet_files
 from storymesh.errors import EngineFailed
+from storymesh.release.record_sample import in_sample
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,14 +35,18 @@ class _OtherOrder(Exception):
 
 @dataclass(frozen=True)
 class DataFiles:
-    """The `files` of one config, in the order of the release, each with how many records it gets.
+    """The `files` of one config, in the order of the release, each with how many records it gets; `counts` are those of
+    each split.
 
-    The records that are left out go to the file `dropped`, with `reason` and `same_as`; without such there is none.
+    The records that are left out go to the file `dropped`, with `reason` and `same_as`; without such there is none. A
+    sample of the others goes to the folder `sample`.
     """
 
     engine: Engine
+    counts: Mapping[str, int]
     files: Sequence[tuple[Path, int]]
     dropped: Path
+    sample: Path
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, records: Path, curated: "Table") -> str | None:
@@ -62,12 +68,12 @@ class DataFiles:
                 ordered.unlink(missing_ok=True)
 
     def _write(self, records: Path, curated: "Table") -> str | None:
-        verdicts = _verdicts(self.engine.read_parquet(records), curated)
-        opened = open_rows(records, without=BUILD_COLUMNS, plain=["id"])
-        with opened as rows, _DroppedRecords(self.dropped) as dropped:
+        verdicts = _verdicts(self.engine.read_parquet(records), curated, self.counts)
+        aside = _RowsAside()
+        with open_rows(records, without=BUILD_COLUMNS, plain=["id"]) as rows, closing(aside):
             stream = RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow())
             digest = self.engine.digest_of_parts(rows.schema)
-            kept = _kept(_judged(rows.batches(BATCH), stream), dropped, digest)
+            kept = self._kept(_judged(rows.batches(BATCH), stream), aside, digest)
             written = rows.coded_schema.remove(rows.coded_schema.get_field_index(UNWRITTEN))
             try:
                 write_parquet_files(kept, written, self.files, self.metadata, COMPRESSION_LEVEL)
@@ -75,35 +81,62 @@ class DataFiles:
                 raise EngineFailed(str(error)) from error
             return digest.content_digest([""]) if digest is not None else None
 
+    def _kept(
+        self,
+        judged: "Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]",
+        aside: "_RowsAside",
+        digest: PartDigests | None,
+    ) -> "Iterator[pa.RecordBatch]":
+        """Yield the records that stay, as their file has them."""
+        import pyarrow as pa
 
-class _DroppedRecords:
-    """Writes records with the reasons for which they drop to a file, which is made for the first of them."""
+        for rows, verdict in judged:
+            sampled = verdict.column("sampled")
+            if (stays := verdict.column("reason").is_null()).false_count:
+                reasons = [verdict.column(name) for name in DROP_COLUMNS]
+                every = pa.Table.from_arrays([*rows.columns, *reasons], [*rows.schema.names, *DROP_COLUMNS])
+                aside.add(self.dropped, every.filter(verdict.column("reason").is_valid()))
+                rows, sampled = rows.filter(stays), sampled.filter(stays)
+            table = pa.Table.from_batches([rows])
+            if digest is not None:
+                digest.add("", table)
+            if sampled.true_count:
+                self._keep_sample(table.filter(sampled), aside)
+            yield rows.drop_columns([UNWRITTEN])
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
+    def _keep_sample(self, rows: "pa.Table", aside: "_RowsAside") -> None:
+        import pyarrow.compute as pc
 
-    def __enter__(self) -> Self:
-        return self
+        for split in rows[UNWRITTEN].unique().to_pylist():
+            of_split = rows.filter(pc.equal(rows[UNWRITTEN], split))
+            aside.add(self.sample / f"{split}.parquet", of_split.drop_columns([UNWRITTEN]))
 
-    def __exit__(self, *_error: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
-    def add(self, records: "pa.Table") -> None:
+class _RowsAside:
+    """Writes rows to files, each of which is made for the first of its rows."""
+
+    def __init__(self) -> None:
+        self._writers: dict[Path, pq.ParquetWriter] = {}
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, path: Path, rows: "pa.Table") -> None:
         import pyarrow.parquet as pq
 
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, records.schema, store_schema=False)
-        self._writer.write_table(records)
+        if path not in self._writers:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writers[path] = pq.ParquetWriter(path, rows.schema, store_schema=False)
+        self._writers[path].write_table(rows)
 
 
-def _verdicts(records: "Table", curated: "Table") -> "Table":
-    """Return id, `reason` (null: it stays) and `same_as` of each record, in the order of the release."""
+def _verdicts(records: "Table", curated: "Table", counts: Mapping[str, int]) -> "Table":
+    """Return id, `reason` (null: it stays), `same_as` and `sampled` of each record, in the order of the release."""
     judged = curated.select(judged="id", reason="dropped", same_as="same_as")
-    placed = records.select("id", "split", "at")
+    placed = records.select("id", "split", "at", sampled=in_sample(records, counts))
     joined = placed.left_join(judged, placed["id"] == judged["judged"])
-    found = joined.select("id", "split", "at", *DROP_COLUMNS)
+    found = joined.select("id", "split", "at", "sampled", *DROP_COLUMNS)
     return found.order_by(release_order(found))
 
 
@@ -118,21 +151,3 @@ def _judged(
         yield rows, verdict[0]
     if verdicts.take(1):
         raise _OtherOrder
-
-
-def _kept(
-    judged: "Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]", dropped: _DroppedRecords, digest: PartDigests | None
-) -> "Iterator[pa.RecordBatch]":
-    """Yield the records that stay, as their file has them."""
-    import pyarrow as pa
-
-    for rows, verdict in judged:
-        stays = verdict.column("reason").is_null()
-        if stays.false_count:
-            reasons = [verdict.column(name) for name in DROP_COLUMNS]
-            every = pa.Table.from_arrays([*rows.columns, *reasons], [*rows.schema.names, *DROP_COLUMNS])
-            dropped.add(every.filter(verdict.column("reason").is_valid()))
-            rows = rows.filter(stays)
-        if digest is not None:
-            digest.add("", pa.Table.from_batches([rows]))
-        yield rows.drop_columns([UNWRITTEN])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
 from storymesh.narrative.formats import format_of_columns
+from storymesh.release.record_sample import sample_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ def sample_texts(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) ->
     if not columns:
         return pa.table({})
     # One scan for all columns: ordering by a digest reads the ids alone, and then the chosen rows.
-    digests = records.select(position=records.id.hexdigest("md5"), **columns)
+    digests = records.select(position=sample_order(records), **columns)
     return engine.fetch_table(digests.order_by("position").limit(sample)).drop_columns("position")
 
 

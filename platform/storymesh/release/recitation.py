@@ -14,6 +14,7 @@ from storymesh.dataset.stages import typed_record
 from storymesh.dataset.tables import add_precedents, cases_with_splits
 from storymesh.language.marked_values import END, TEXT, VALUE, mark_values
 from storymesh.release.manifest import RecitationSummary
+from storymesh.release.record_sample import sample_order
 
 if TYPE_CHECKING:
     from ibis.expr.types import ArrayValue, StringValue, Table
@@ -34,18 +35,38 @@ _SENTENCE_END = r"([.!?;])\s+"
 
 
 def measure_recitation(
-    build: "Build", engine: "Engine", config: str, files: Sequence[Path]
-) -> RecitationSummary | None:
-    """Return what the answers of a config recite, measured on its records in `files`; None where none has a sentence.
-    The config has answers that templates give."""
+    build: "Build", engine: "Engine", files: Mapping[str, Sequence[Path]]
+) -> dict[str, RecitationSummary]:
+    """Return what the answers of each config recite, measured on its records in `files`; nothing of one without a
+    sentence. The configs have answers that templates give. Cases are read once for all of them."""
+    import ibis
+
+    samples = {config: engine.materialize(_sample(engine.read_parquet(paths))) for config, paths in files.items()}
+    if not samples:
+        return {}
+    ids = [sample.select("case_id") for sample in samples.values()]
+    chosen = cases_with_splits(build, engine).semi_join(ibis.union(*ids) if len(ids) > 1 else ids[0], "case_id")
+    cases = engine.materialize(add_precedents(chosen, build, engine))
+    try:
+        found = {
+            config: _measure_config(build, engine, config, cases.semi_join(sample, "case_id"))
+            for config, sample in samples.items()
+        }
+    finally:
+        for table in (cases, *samples.values()):
+            engine.drop(table)
+    return {config: summary for config, summary in found.items() if summary is not None}
+
+
+def _sample(records: "Table") -> "Table":
+    ordered = records.select("case_id", order=sample_order(records)).order_by("order")
+    return ordered.limit(SAMPLE)
+
+
+def _measure_config(build: "Build", engine: "Engine", config: str, cases: "Table") -> RecitationSummary | None:
     from storymesh.dataset.render import template_inputs
 
     record = typed_record(build, config)
-    records = engine.read_parquet(files)
-    sample = engine.materialize(
-        records.select("case_id", order=records["id"].hexdigest("md5")).order_by("order").limit(SAMPLE)
-    )
-    cases = add_precedents(cases_with_splits(build, engine).semi_join(sample, "case_id"), build, engine)
     inputs = engine.materialize(template_inputs(cases, build.typed, record))
     try:
         said, outputs = _sentences(inputs, record, build.pseudonym_key)
@@ -56,7 +77,6 @@ def measure_recitation(
             engine.drop(sentences)
     finally:
         engine.drop(inputs)
-        engine.drop(sample)
 
 
 def answers_of(record: "TypedRecord") -> "list[TextColumn]":

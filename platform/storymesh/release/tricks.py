@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.release.manifest import TrickSummary
+from storymesh.release.record_sample import sample_order
 
 if TYPE_CHECKING:
     from ibis.expr.types import BooleanValue, FloatingValue, NumericValue, StringValue, Table
@@ -61,7 +62,7 @@ def measure_tricks(
 
 def _sample(records: "Table") -> "Table":
     """Return the ids of the records that are looked at."""
-    digests = records.select("id", "split", order=records["id"].hexdigest("md5"))
+    digests = records.select("id", "split", order=sample_order(records))
     learnt = digests.filter(digests["split"] == TRAIN).order_by("order").limit(SAMPLE)
     return learnt.union(digests.filter(digests["split"] != TRAIN).order_by("order").limit(SAMPLE)).select("id")
 
