@@ -134,12 +134,14 @@ def _possibly_repeated(engine: "Engine", records: "Table") -> "Table | None":
     """
     if (question := question_of(records)) is None:
         return None
-    hashed = records.select(hash=question.hash(), split="split")
+    hashed = engine.materialize(records.select("id", hash=question.hash(), split="split"))
     counted = hashed.group_by("hash").aggregate(splits=hashed.split.nunique())
-    suspected = engine.fetch_table(counted.filter(counted.splits > 1).select("hash"))
-    if not len(suspected):
+    suspected = hashed.semi_join(counted.filter(counted.splits > 1), "hash").select("id")
+    suspects = engine.materialize(suspected)
+    engine.drop(hashed)
+    if not int(engine.fetch_value(suspects.count())):
         return None
-    similar = records.filter(question.hash().isin(engine.materialize(suspected)["hash"]))
+    similar = records.semi_join(suspects, "id")
     return similar.select(key=question_digest(similar), split="split")
 
 
