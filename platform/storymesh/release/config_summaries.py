@@ -53,6 +53,8 @@ class ConfigSummaries:
         trained = {config: splits.get(SPLITS[0], ()) for config, splits in self._samples.items()}
         records = self._build.typed.records
         measured = {config: files for config, files in trained.items() if files and answers_of(records[config])}
+        if not measured:
+            return {}
         with self._observe("recited values"):
             return measure_recitation(self._build, self._engine, measured)
 

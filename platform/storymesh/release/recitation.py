@@ -41,9 +41,9 @@ def measure_recitation(
     sentence. The configs have answers that templates give. Cases are read once for all of them."""
     import ibis
 
-    samples = {config: engine.materialize(_sample(engine.read_parquet(paths))) for config, paths in files.items()}
-    if not samples:
+    if not files:
         return {}
+    samples = {config: engine.materialize(_sample(engine.read_parquet(paths))) for config, paths in files.items()}
     ids = [sample.select("case_id") for sample in samples.values()]
     chosen = cases_with_splits(build, engine).semi_join(ibis.union(*ids) if len(ids) > 1 else ids[0], "case_id")
     cases = engine.materialize(add_precedents(chosen, build, engine))

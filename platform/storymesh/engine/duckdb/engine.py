@@ -369,13 +369,19 @@ class DuckDBEngine:
             with deep_nesting():
                 yield
         except duckdb.OutOfMemoryException as error:
-            words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
-            raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
+            raise self._out_of_memory(during) from error
         except duckdb.Error as error:
             message = self._secret.redacted(str(error))
             words = f"the engine failed{during}: {' '.join(message.split())[:300]}"
             raise EngineFailed(message.splitlines()[0] if plain else words) from error
         except (pa.ArrowException, OSError) as error:
+            # Of what fails while its rows are on their way, Arrow has the words alone.
+            if "Out of Memory Error:" in str(error).partition("\n")[0]:
+                raise self._out_of_memory(during) from error
             if not plain:
                 raise
             raise EngineFailed(str(error).splitlines()[0]) from error
+
+    def _out_of_memory(self, during: str) -> OutOfMemory:
+        words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
+        return OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer")
