@@ -1,6 +1,7 @@
 """Run `dagster dev` on a mesh with the mesh's own instance, and end it cleanly on Ctrl-C."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from storymesh.orchestration.browser_guard import HOSTS
 from storymesh.orchestration.instance import HOME, prepare_dagster_home
 
 STOP_S = 30
+_GOING_ON = re.compile(r"(\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - [\w.]+ - (INFO|DEBUG) - ")
 
 
 def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], None] = echo) -> int:
@@ -37,8 +39,6 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     command += ["--host", host, "--port", str(port), "--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
     announce(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
-    # A shell that starts this in the background has it ignore Ctrl-C, and the servers below would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # People open the page under the name that they gave.
     hosts = ",".join(filter(None, [os.environ.get(HOSTS), None if _is_address(host) else host]))
     process = subprocess.Popen(
@@ -48,24 +48,43 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
         env={"PYTHONWARNINGS": "ignore", **os.environ, HOME: str(home), HOSTS: hosts},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # A terminal tells all processes of a group, a supervisor one: so the servers hear it from here, and once.
+        start_new_session=True,
     )
     assert process.stdout is not None
     printer = threading.Thread(target=_print_safely, args=(process.stdout,), daemon=True)
     printer.start()
-    # A supervisor stops this process alone: the servers below are told to clean up as Ctrl-C tells them.
-    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
-    try:
-        code = process.wait()
-        printer.join(STOP_S)
-    except KeyboardInterrupt:
-        # The terminal has told the whole group already; a second signal would cut its cleaning up short.
-        try:
-            process.wait(STOP_S)
-        except (KeyboardInterrupt, subprocess.TimeoutExpired):
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-        return 0
-    return 0 if code in (-signal.SIGINT, -signal.SIGTERM) else code
+    ending = _Ending(process)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A shell has what it starts in the background ignore Ctrl-C; `nohup` has it ignore SIGHUP, and means it.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, ending.ask)
+    code = process.wait()
+    printer.join(STOP_S)
+    return 0 if ending.asked or code in (-signal.SIGINT, -signal.SIGTERM) else code
+
+
+class _Ending:
+    """The end of the servers: they are asked as Ctrl-C asks, so that they clean up, and after a while, or when they are
+    asked again, they are told."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        if self.asked:
+            self._tell()
+            return
+        self.asked = True
+        self._process.send_signal(signal.SIGINT)
+        timer = threading.Timer(STOP_S, self._tell)
+        timer.daemon = True
+        timer.start()
+
+    def _tell(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
 
 
 def _is_address(host: str) -> bool:
@@ -75,9 +94,13 @@ def _is_address(host: str) -> bool:
 
 
 def _print_safely(output: IO[bytes]) -> None:
-    """Print what the servers say, line by line, without what values and names in it would have a terminal do."""
+    """Print what the servers say, line by line, without what values and names in it would have a terminal do.
+
+    Sensors and runs also say here how they go on, which their pages show; no option of Dagster's leaves that out.
+    """
     for line in output:
-        print_output_of_program(line.decode("utf-8", "replace"))
+        if not _GOING_ON.match(text := line.decode("utf-8", "replace")):
+            print_output_of_program(text)
 
 
 def workspace_of(mesh: Mesh, home: Path) -> Path:
