@@ -9,19 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow.parquet as pq
 import pytest
 
 from storymesh.contract.definition import RESTRICTED, restricted_properties
 from storymesh.contract.leaving import HUB
-from storymesh.dataset.pseudonym_key import pseudonym_key
+from storymesh.dataset.pseudonym_key import VARIABLE, pseudonym_key
 from storymesh.dataset.stages import write_cases
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.federation.gate import LeavingRefused, write_receipt
 from storymesh.federation.keyed_hash import hashed_value, leaving_key
 from storymesh.federation.receipts import ReceiptBook
+from storymesh.lifecycle import rebuild
 from storymesh.lifecycle.push import plan_push
 from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
 from storymesh.mesh import snapshot_pinning
@@ -39,6 +41,7 @@ from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.egress import egress_differences, unpushable
+from storymesh.release.refusal import ReleaseRefused
 from tests.support.release_meshes import publish_all, release_all, storymesh
 from tests.support.small_release import rows_of
 
@@ -207,7 +210,7 @@ def test_a_release_of_which_a_receipt_was_changed_is_not_whole(mesh: Mesh, relea
 
 
 def test_a_release_is_made_again_from_its_extract_and_from_a_new_one(
-    mesh: Mesh, release: Release, tmp_path: Path
+    mesh: Mesh, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = copied(mesh, tmp_path)
     own = read_release(copy.root / release.path.relative_to(mesh.root))
@@ -219,6 +222,10 @@ def test_a_release_is_made_again_from_its_extract_and_from_a_new_one(
     assert rebuild_release(own, copy.warehouse, open_engine, current=current).same
     assert [receipt.number for receipt in extracts.receipts("eu-bank").read()] == [1, 2]
     assert list(extracts.receipts("eu-bank").faults()) == []
+    refused = ReleaseRefused("no record is left to release", "dropped: none (150)")
+    monkeypatch.setattr(rebuild, "write_release_again", Mock(side_effect=refused))
+    with pytest.raises(ReleaseRefused, match=f"another pseudonym key, by which .* set {VARIABLE}"):
+        rebuild_release(own, copy.warehouse, open_engine, current=current)
 
 
 def test_a_release_that_says_nothing_of_leaving_takes_nothing_out(mesh: Mesh, release: Release) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
 from storymesh.dataset.build import BUILD_VERSION, rule_changes_since
+from storymesh.dataset.pseudonym_key import VARIABLE
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
@@ -27,6 +28,7 @@ from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import NO_CONTRACTS, open_released_build
 from storymesh.release.layout import ANSWERS_FOLDER
+from storymesh.release.refusal import ReleaseRefused
 from storymesh.release.rewritten_records import ANSWER_STORE, write_all_records
 from storymesh.release.write import write_release_again
 
@@ -83,15 +85,26 @@ def rebuild_release(
         write_all_records(fresh, paid=True)
         open_tracer = partial(Tracer, fresh) if into is not None else None
         succeeds = release.manifest.succeeds
-        again = write_release_again(
-            fresh, folder / release.version, release.version, open_tracer=open_tracer, succeeds=succeeds
-        )
+        try:
+            again = write_release_again(
+                fresh, folder / release.version, release.version, open_tracer=open_tracer, succeeds=succeeds
+            )
+        except ReleaseRefused as refused:
+            raise _refused_again(release, refused) from None
         if again.digest != release.digest:
             return RebuildResult(release, again.digest, compare_releases(release, again, open_engine, limit))
         if into is not None:
             into.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(again.path, into)
     return RebuildResult(release, again.digest, None)
+
+
+def _refused_again(release: Release, refused: ReleaseRefused) -> ReleaseRefused:
+    """Return why a release that was written once is refused now, with what it hangs on besides its manifest."""
+    hashed = any("hashed" in receipt.leaving.columns.values() for receipt in release.manifest.egress.values())
+    joined = ", by which rows of other premises are linked" if hashed else ""
+    hint = f"the usual cause is another pseudonym key{joined}: set {VARIABLE} to the one that it was made with"
+    return ReleaseRefused(f"{release.name} cannot be made again: {refused.message} ({refused.hint})", hint)
 
 
 def describe_rule_changes(release: Release) -> str | None:

@@ -60,7 +60,7 @@ def run_rule(
         answer = json.loads(done.stdout)
     except ValueError:
         # Ended by the system for what it took; what it wrote last could quote a value.
-        raise EngineFailed(f"it was ended with {_reason(done.returncode)}") from None
+        raise EngineFailed(f"it {_ending(done.returncode)}") from None
     if "error" in answer:
         if answer.get("timeout"):
             raise TimeoutError(answer["error"])
@@ -68,8 +68,11 @@ def run_rule(
     return RuleValue(value_of(answer["value"]), bool(answer["reads_hidden"]))
 
 
-def _reason(code: int) -> str:
-    return f"signal {-code}: too much memory or time" if code < 0 else f"code {code}: too much memory"
+def _ending(code: int) -> str:
+    """Return how a process ended that did not answer: the system ends one that takes too much."""
+    if code < 0:
+        return f"was ended with signal {-code}: too much memory or time"
+    return f"ended with code {code} and did not say why: too much memory, most likely" if code else "ended unanswered"
 
 
 def stream_table(
@@ -161,7 +164,7 @@ class _Child:
         lines = self._errors.read()[-20_000:].decode("utf-8", "replace").strip().splitlines()
         with suppress(ValueError, KeyError, IndexError, TypeError):
             return EngineFailed(json.loads(lines[-1])["error"])
-        return EngineFailed(f"reading it was ended with {_reason(code)}")
+        return EngineFailed(f"the process that read it {_ending(code)}")
 
     def end(self) -> None:
         """End the process, if it has not ended, and close what is open to it."""
