@@ -86,6 +86,8 @@ def parse_dbt_projects(mesh: Mesh) -> None:
     with ThreadPoolExecutor(PARALLEL_PARSES) as pool:
         parsed = pool.map(parse, unread)
         import_dagster_dbt()  # as what comes next does, while dbt works
+        with mesh.open_engine():
+            pass  # it has imported what an engine is made of
         list(parsed)
 
 
