@@ -5,7 +5,7 @@ known, with `since` for as many days, so that all cases of a UTC day see the sam
 (the match values and the day) are one *probe*: running sums by day are taken once a probe, never once a case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -31,8 +31,15 @@ class MatchLevels:
         return list(dict.fromkeys(name for level in self.levels for name in level))
 
 
+ComputeOnce = Callable[[ir.Table], ir.Table]
+
+
 def find_precedents(
-    cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str]
+    cases: ir.Table,
+    definition: Precedents,
+    levels: Sequence[Sequence[str]],
+    facts: Sequence[str],
+    compute_once: ComputeOnce = lambda table: table,
 ) -> ir.Table:
     """Return `precedents` for each probe (rank, day, the columns in `levels`): a struct as templates see it, and
     `withheld`, which they do not see.
@@ -42,17 +49,27 @@ def find_precedents(
 
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: it has none, and does not ask), period
     (the rank of the earliest split whose cases may count it; null: it is nobody's precedent), outcome (null unless
-    judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
+    judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known. Through
+    `compute_once`, that of the engine, goes what several parts of the expression read.
     """
     match_levels = MatchLevels(levels)
     kept = cases.filter(cases["rank"].notnull())
     match = {name: kept["match"][name] for name in match_levels.all}
-    judged_cases = _judged_cases(cases, match_levels, facts)
-    probes = kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct()
+    judged_cases = compute_once(_judged_cases(cases, match_levels, facts))
+    probes = compute_once(kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct())
     days = definition.since.days if definition.since is not None else None
-    counted = [_counted(judged_cases, probes, level, index, days) for index, level in enumerate(match_levels.levels)]
-    chosen = _chosen(probes, counted, match_levels, definition.min)
-    options = _options(chosen, counted, judged_cases, match_levels, definition, facts)
+    counted = [
+        compute_once(_counted(judged_cases, probes, level, index, days))
+        for index, level in enumerate(match_levels.levels)
+    ]
+    chosen = compute_once(_chosen(probes, counted, match_levels, definition.min))
+    quoted = [
+        _with_quotes(compute_once(options), judged_cases, level, definition.quote, facts)
+        for level, options in zip(
+            match_levels.levels, _chosen_options(chosen, counted, match_levels, definition.quote), strict=True
+        )
+    ]
+    options = _ordered_options(quoted, match_levels, definition.min)
     found = _as_struct(probes, options, match_levels)
     return found if WITHHELD not in cases.columns else with_withheld(found, kept, match)
 
@@ -200,21 +217,14 @@ def _chosen(probes: ir.Table, counted: Sequence[ir.Table], match_levels: MatchLe
     return first.filter(first["place"] == 0).drop("place")
 
 
-def _options(
-    chosen: ir.Table,
-    counted: Sequence[ir.Table],
-    judged_cases: ir.Table,
-    match_levels: MatchLevels,
-    definition: Precedents,
-    facts: Sequence[str],
-) -> ir.Table:
-    """Return rank, day, match columns, level, tried and the ordered options of each probe that has enough."""
-    found = []
+def _chosen_options(
+    chosen: ir.Table, counted: Sequence[ir.Table], match_levels: MatchLevels, quote: int
+) -> Iterator[ir.Table]:
+    """Yield for each level the options of the probes that have enough on it, with its level and its count, and how many
+    cases the options before it quote."""
     for index, (level, table) in enumerate(zip(match_levels.levels, counted, strict=True)):
-        keys = ["rank", "day", *level]
         probes = chosen.filter(chosen["level"] == index + 1).rename(all_tried="tried").drop("level")
-        options = probes.inner_join(table, keys)
-        options = options.select(
+        options = probes.inner_join(table, ["rank", "day", *level]).select(
             *("rank", "day", *match_levels.all, "all_tried", "action"),
             *("tried", "worked", "mean_score", "latest", "level"),
         )
@@ -222,11 +232,15 @@ def _options(
         through = ibis.window(
             group_by=["rank", "day", *match_levels.all], order_by=["action"], preceding=None, following=0
         )
-        quoted = ibis.least(options["tried"], definition.quote)
-        options = options.mutate(quoted_before=dialect.sum_int64(quoted.sum().over(through)) - quoted)
-        found.append(_with_quotes(options, judged_cases, level, definition.quote, facts))
-    together = found[0]
-    for other in found[1:]:
+        quoted = ibis.least(options["tried"], quote)
+        yield options.mutate(quoted_before=dialect.sum_int64(quoted.sum().over(through)) - quoted)
+
+
+def _ordered_options(quoted: Sequence[ir.Table], match_levels: MatchLevels, least: int) -> ir.Table:
+    """Return rank, day, match columns, level, tried and the ordered options of each probe that has enough. `quoted` are
+    the options of each level with their quotes."""
+    together = quoted[0]
+    for other in quoted[1:]:
         together = together.union(other)
     lower = wilson_bound(together["worked"], together["tried"], Z95)
     option = ibis.struct(
@@ -245,7 +259,7 @@ def _options(
     return (
         together.group_by("rank", "day", *match_levels.all, "level", "all_tried")
         .agg(options=dialect.map_items(together["ordered"].collect().sort(), lambda row: row["option"]))
-        .mutate(least=ibis.literal(definition.min, "int64"))
+        .mutate(least=ibis.literal(least, "int64"))
     )
 
 

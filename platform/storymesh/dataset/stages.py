@@ -155,7 +155,8 @@ def _make_precedents(build: Build, engine: Engine, definition: Precedents, progr
     progress("precedents", 0)
     levels = [[formula.name for formula in level] for level in build.typed.case.match]
     with _stage_engine(build, engine) as stage:
-        table = find_precedents(cases_with_splits(build, stage), definition, levels, build.typed.quoted_facts)
+        cases, facts = cases_with_splits(build, stage), build.typed.quoted_facts
+        table = find_precedents(cases, definition, levels, facts, stage.compute_once)
         stage.write_parquet(table, build.files.precedents)
 
 

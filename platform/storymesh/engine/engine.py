@@ -167,6 +167,11 @@ class Engine(Protocol):
         """Return `rows` as a temporary table of this engine, computed once. Batches require a schema."""
         ...
 
+    def compute_once(self, table: "ir.Table") -> "ir.Table":
+        """Return rows that several parts of one expression read, so that they are computed once: the very expression
+        where the engine sees to that by itself."""
+        ...
+
     def drop(self, table: "ir.Table") -> None:
         """Drop a table that `materialize` returned."""
         ...

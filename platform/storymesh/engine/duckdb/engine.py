@@ -226,6 +226,9 @@ class DuckDBEngine:
                 session.unregister(given)
         return self._tables.named(name)
 
+    def compute_once(self, table: "ir.Table") -> "ir.Table":
+        return table
+
     def drop(self, table: "ir.Table") -> None:
         # ibis 12 passes sqlglot 30.24 an argument that it no longer reads, so its own `drop_table` fails.
         self.connection.raw_sql(f'DROP TABLE IF EXISTS "{table.op().name}"')

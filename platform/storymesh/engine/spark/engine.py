@@ -120,6 +120,9 @@ class SparkEngine:
                 rows = pa.Table.from_batches(rows, schema)
             return self._as_view(self._session.createDataFrame(rows), sch.Schema.from_pyarrow(rows.schema))
 
+    def compute_once(self, table: "ir.Table") -> "ir.Table":
+        return self.materialize(table)  # what a query reads twice, Spark computes twice
+
     def drop(self, table: "ir.Table") -> None:
         view = table.get_name()
         self._session.catalog.dropTempView(view)
