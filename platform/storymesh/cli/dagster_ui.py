@@ -48,7 +48,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
         env={"PYTHONWARNINGS": "ignore", **os.environ, HOME: str(home), HOSTS: hosts},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A terminal tells all processes of a group, a supervisor one: so the servers hear it from here, and once.
+        # A terminal tells all processes of a group, a supervisor one: so the first one hears it from here, and once.
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -60,13 +60,14 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, ending.ask)
     code = process.wait()
+    ending.end_rest()
     printer.join(STOP_S)
     return 0 if ending.asked or code in (-signal.SIGINT, -signal.SIGTERM) else code
 
 
 class _Ending:
-    """The end of the servers: they are asked as Ctrl-C asks, so that they clean up, and after a while, or when they are
-    asked again, they are told."""
+    """The end of the servers: the first is asked as Ctrl-C asks, so that it ends the others. After a while, or when it is
+    asked again, all are told."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -74,15 +75,17 @@ class _Ending:
 
     def ask(self, *_: object) -> None:
         if self.asked:
-            self._tell()
+            self.end_rest()
             return
         self.asked = True
         self._process.send_signal(signal.SIGINT)
-        timer = threading.Timer(STOP_S, self._tell)
+        timer = threading.Timer(STOP_S, self.end_rest)
         timer.daemon = True
         timer.start()
 
-    def _tell(self) -> None:
+    def end_rest(self) -> None:
+        """Tell every server and run that is left to end: those of the locations would look for the first for half a
+        minute, and a run says that it was interrupted."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
 
