@@ -66,8 +66,8 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
 
 
 class _Ending:
-    """The end of the servers: the first is asked as Ctrl-C asks, so that it ends the others. After a while, or when it is
-    asked again, all are told."""
+    """The end of the servers: the first is asked as Ctrl-C asks, so that it ends the others. After a while, or when it
+    is asked again, all are told."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process

@@ -55,11 +55,15 @@ class CaseValues:
         return VerificationQueries(self.build, self._engine)
 
     def load(self, case_ids: Sequence[str] | None) -> None:
-        """Read these cases at once, or all."""
+        """Read these cases at once, those of them that have not been read, or all."""
+        if case_ids is not None:
+            case_ids = [case_id for case_id in case_ids if case_id not in self._names]
+            if not case_ids:
+                return
         typed = self.build.typed
         cases = cases_with_precedents(self.build, self._engine)
         if case_ids is not None:
-            cases = cases.filter(cases["case_id"].isin(list(case_ids)))
+            cases = cases.filter(cases["case_id"].isin(case_ids))
         views: tuple[View, ...] = ("hindsight", "question")
         columns = {
             f"{view[0]}_{name}": value
