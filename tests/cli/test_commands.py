@@ -153,11 +153,16 @@ def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
 
 
 def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
-    harbour: Path, monkeypatch: pytest.MonkeyPatch
+    harbour: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """They are told as Ctrl-C tells them; a program that only waits for it stands for them."""
+    """The first is told as Ctrl-C tells it, and what it leaves behind is ended. A program that only waits for it stands
+    for the first, another that waits for nothing for one of a location."""
     program = harbour / "servers"
-    program.write_text("#!/bin/sh\ntrap 'touch cleaned; exit 0' INT\ntouch begun\nwhile :; do sleep 0.05; done\n")
+    program.write_text(
+        "#!/bin/sh\ntrap 'touch cleaned; exit 0' INT\nsleep 300 & echo $! > left\n"
+        'for level in INFO WARNING; do echo "2026-11-30 10:56:04 +0000 - dagster - $level - of a sensor"; done\n'
+        "touch begun\nwhile :; do sleep 0.05; done\n"
+    )
     program.chmod(0o755)
     monkeypatch.setattr("storymesh.cli.dagster_ui.sys.executable", str(program))
 
@@ -166,7 +171,7 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     supervisor = threading.Thread(target=supervise, daemon=True)
     supervisor.start()
     try:
@@ -176,3 +181,8 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
             signal.signal(number, handler)
     supervisor.join()
     assert (harbour / "cleaned").exists()
+    left = Path(f"/proc/{(harbour / 'left').read_text().strip()}/stat")
+    assert not left.exists() or left.read_text().rpartition(")")[2].split()[0] == "Z"
+    output = capfd.readouterr().err
+    assert "WARNING - of a sensor" in output
+    assert "INFO" not in output

@@ -41,6 +41,11 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     announce(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     # People open the page under the name that they gave.
     hosts = ",".join(filter(None, [os.environ.get(HOSTS), None if _is_address(host) else host]))
+    ending = _Ending()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A shell has what it starts in the background ignore Ctrl-C; `nohup` has it ignore SIGHUP, and means it.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, ending.ask)
     process = subprocess.Popen(
         command,
         cwd=mesh.root,
@@ -51,14 +56,10 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
         # A terminal tells all processes of a group, a supervisor one: so the first one hears it from here, and once.
         start_new_session=True,
     )
+    ending.begin(process)
     assert process.stdout is not None
     printer = threading.Thread(target=_print_safely, args=(process.stdout,), daemon=True)
     printer.start()
-    ending = _Ending(process)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A shell has what it starts in the background ignore Ctrl-C; `nohup` has it ignore SIGHUP, and means it.
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, ending.ask)
     code = process.wait()
     ending.end_rest()
     printer.join(STOP_S)
@@ -69,16 +70,23 @@ class _Ending:
     """The end of the servers: the first is asked as Ctrl-C asks, so that it ends the others. After a while, or when it
     is asked again, all are told."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
+    def __init__(self) -> None:
+        self._first: subprocess.Popen[bytes] | None = None
         self.asked = False
+
+    def begin(self, first: "subprocess.Popen[bytes]") -> None:
+        """Take the first of the servers, and ask it if somebody has asked already."""
+        self._first = first
+        if self.asked:
+            first.send_signal(signal.SIGINT)
 
     def ask(self, *_: object) -> None:
         if self.asked:
             self.end_rest()
             return
         self.asked = True
-        self._process.send_signal(signal.SIGINT)
+        if self._first is not None:
+            self._first.send_signal(signal.SIGINT)
         timer = threading.Timer(STOP_S, self.end_rest)
         timer.daemon = True
         timer.start()
@@ -86,8 +94,9 @@ class _Ending:
     def end_rest(self) -> None:
         """Tell every server and run that is left to end: those of the locations would look for the first for half a
         minute, and a run says that it was interrupted."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+        if self._first is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._first.pid, signal.SIGTERM)
 
 
 def _is_address(host: str) -> bool:
