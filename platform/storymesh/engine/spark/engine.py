@@ -236,7 +236,7 @@ class SparkEngine:
     def _translated(self, during: str = "") -> Iterator[None]:
         """Raise the errors of Spark, of Java and of the way to them as the port's."""
         import pyarrow as pa
-        from py4j.protocol import Py4JError
+        from py4j.protocol import Py4JError, Py4JNetworkError
         from pyspark.errors import PySparkException
 
         try:
@@ -244,6 +244,8 @@ class SparkEngine:
                 yield
         except (PySparkException, Py4JError, pa.ArrowException, OSError) as error:
             words = first_line(error)
+            if isinstance(error, ConnectionError | Py4JNetworkError):
+                words = f"its Java has ended ({words})"
             if self._secret is not None:
                 words = words.replace(self._secret, "…")
             if "OutOfMemoryError" in str(error):
