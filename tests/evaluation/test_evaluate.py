@@ -45,6 +45,9 @@ def test_baselines_need_no_model(storymesh: Command, release: Release, tmp_path:
     assert names == ["chance", "majority", "action table", "precedents"]
     chance, table = figures(done.out, 0), figures(done.out, 2)
     assert chance["best.best"] == pytest.approx(1 / 3, abs=1e-3)
+    # One half whatever is asked: as far from what happened as the share that worked is from one half.
+    assert (chance["verdict.brier"], chance["verdict.auc"]) == (0.25, 0.5)
+    assert chance["verdict.ece"] == pytest.approx(abs(chance["verdict.accuracy"] - 0.5), abs=1e-3)
     assert (table["best.best"], table["abstain.recall"], table["abstain.precision"]) == (1.0, 1.0, 1.0)
     written = read_evaluation_document(release.path).baselines
     assert written["action table"]["best"]["best"].value == 1.0, "the release says so itself"
