@@ -59,11 +59,10 @@ class CheckedStory:
 
     def __init__(self, source: GroundingSource) -> None:
         self.language = language_of(source.language)
-        story = Reading(source.parts, self.language)
+        story = Reading(source.parts, self.language, source.numbers)
         self.wording = StoryWords(story, self.language, source)
         self.places = Places(source, story)
-        self.numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
-        self.sides = {(number, side) for number, *both in _sides(source.parts, self.numbers) for side in both}
+        self.sides = {(number, side) for number, *both in _sides(source.parts, source.numbers) for side in both}
 
 
 @lru_cache(maxsize=64)
@@ -89,7 +88,7 @@ def draft_of(answer: str, source: GroundingSource) -> Draft:
 def check_draft(draft: Draft, source: GroundingSource) -> Grounding:
     """Check a retelling against its source."""
     story = checked_story(source)
-    told = Reading(draft.parts, story.language)
+    told = Reading([part for part in draft.parts if part not in draft.changed], story.language, source.numbers)
     faults = [*_piece_faults(draft, source, story), *story.wording.unknown(told)]
     if not faults:
         faults = [*story.places.faults(told), *story.wording.faults(told)]
@@ -109,7 +108,7 @@ def _piece_faults(draft: Draft, source: GroundingSource, story: CheckedStory) ->
             yield Fault("piece", f"[[{number}]]", f"[[{number}]] ({text[:60]}) is left out.")
     if not any(isinstance(part, str) and part.strip() for part in draft.parts) and not carried:
         yield Fault("text", "", "There is no text.")
-    for number, before, behind in _sides(draft.parts, story.numbers):
+    for number, before, behind in _sides(draft.parts, source.numbers):
         for side, common in ((before, _STANDS_BEFORE), (behind, _STANDS_BEHIND)):
             if side[-1:] not in common and (number, side) not in story.sides:
                 yield Fault("piece", f"[[{number}]]", f"“{side}” stands right at [[{number}]].")

@@ -19,13 +19,13 @@ _Line = tuple[str | int, ...]
 def without_frame(draft: Draft, source: GroundingSource, wording: StoryWords) -> Draft:
     """Return the retelling in a draft."""
     lines = list(lines_of(draft))
-    readings = [Reading(line, wording.language) for line in lines]
+    readings = [Reading(line, wording.language, source.numbers) for line in lines]
     strange = [
         any(part in draft.changed for part in line) or wording.is_strange(reading)
         for line, reading in zip(lines, readings, strict=True)
     ]
     values = {text for text in source.texts.values() if text.strip()}
-    begin, end = _last_block(lines, strange, values, source) or _around_values(lines, strange)
+    begin, end = _last_block(lines, strange, values, source) or (0, len(lines))
     begin = _last_telling(lines, begin, end, values, source)
     while begin < end and not readings[begin].items:
         begin += 1
@@ -44,15 +44,6 @@ def _last_block(
         if values and values <= set().union(*(_values_of(line, source) for line in lines[begin:end])):
             return begin, end
     return None
-
-
-def _around_values(lines: Sequence[_Line], strange: Sequence[bool]) -> tuple[int, int]:
-    with_values = [index for index, line in enumerate(lines) if any(isinstance(part, int) for part in line)]
-    if not with_values:
-        return 0, len(lines)
-    begin = max((index + 1 for index in range(with_values[0]) if strange[index]), default=0)
-    behind = range(with_values[-1] + 1, len(lines))
-    return begin, min((index for index in behind if strange[index]), default=len(lines))
 
 
 def _last_telling(lines: Sequence[_Line], begin: int, end: int, values: set[str], source: GroundingSource) -> int:

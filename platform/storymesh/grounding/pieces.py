@@ -6,7 +6,7 @@ compared, and the piece is put back as it was. So a value of a retelling is the 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -58,6 +58,11 @@ class GroundingSource:
         return {piece.number: self.story[piece.begin : piece.end] for piece in self.pieces}
 
     @cached_property
+    def numbers(self) -> Set[int]:
+        """The pieces that are numbers."""
+        return {piece.number for piece in self.pieces if piece.kind == "number"}
+
+    @cached_property
     def fenced(self) -> str:
         """The story as a model is shown it: each piece fenced, and nothing else that looks like a fence."""
         shown = (
@@ -105,15 +110,15 @@ class PlacedPiece:
 @dataclass(frozen=True)
 class Draft:
     """An answer taken apart: words between pieces and numbers of pieces, in order; and the pieces that it has not as
-    they were shown, which stand among the words as they were written until it is cut."""
+    they were shown, which stand among the words as they were written."""
 
     parts: tuple[str | int, ...]
     changed: tuple[str, ...]
 
     def cut_to(self, parts: list[str | int]) -> "Draft":
-        """Return the draft of some of the parts: those pieces apart that were changed, no white space at either end."""
+        """Return the draft of some of the parts, without white space at either end."""
         changed = tuple(part for part in parts if isinstance(part, str) and part in self.changed)
-        return Draft(tuple(_stripped([part for part in parts if part not in changed])), changed)
+        return Draft(tuple(_stripped(parts)), changed)
 
     def put_back(self, source: GroundingSource) -> tuple[str, tuple[PlacedPiece, ...]]:
         """Return the text with each piece as the story has it, and where the pieces stand."""

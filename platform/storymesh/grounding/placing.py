@@ -1,288 +1,177 @@
-"""Pieces that could change places: the rule by which each stays where its value belongs.
+"""What could change places: the rule by which values, and the words between them, stay where they belong.
 
-Two pieces are *rivals* if they are of one kind and written alike, and say different things. A retelling may tell them
-anywhere, if no word, neighbour or unit that the story gives to one of them stands by the other.
+Two values are *rivals* if they are of one kind and say different things; so are two words of one list of weighty words,
+and two that are in none. A retelling may tell them anywhere. What stands by one of two rivals in the story and not by
+the other is a *mark* of that one. Two have changed places if more marks say so than say that they have not; plain words
+if each has a mark of the other. The nearest marks decide: right by them, of their statement, of their
+sentence.
 """
 
-import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
-from itertools import groupby, pairwise
+from itertools import combinations, groupby
+from operator import itemgetter
 
 from storymesh.grounding.faults import Fault
-from storymesh.grounding.pieces import GroundingSource, Piece
-from storymesh.grounding.reading import Item, Reading, neighbours
+from storymesh.grounding.pieces import GroundingSource
+from storymesh.grounding.reading import Item, Reading, nearest
 
 FARTHEST_LED = 1
 """The words that may stand between one that leads and the value to which it does: of more it leads to them."""
 _MEASURES = ("units", "currencies")
-Owners = dict[str, set[int]]
+_WEIGHTY = ("outcomes", "numbers", "months", "modals", *_MEASURES)  # the lists of which two words are rivals
+_CLOSE, _NAMING, _UNIT = "+", "=", "*"  # behind a mark: right by it, right before it, and what it is measured in
+Marks = tuple[set[str], set[str], set[str], set[str]]
+"""The marks of a value or word in four circles: what leads to it or is its unit; of its statement; of its sentence; and
+where nothing else tells two values apart, the word before it, which may be one that says nothing."""
+_NO_MARKS: Marks = (set(), set(), set(), set())
 
 
 class Places:
-    """The places of a story's pieces: of each its words, neighbouring pieces and units, and the row that it is of."""
+    """The places of a story's values and words: the marks of each, and the row of a list that it is of."""
 
     def __init__(self, source: GroundingSource, story: Reading) -> None:
-        self._source = source
-        self._rivals = rivals_of(source)
-        self._texts = {piece.number for piece in source.pieces if piece.kind == "text"}
-        self._numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
-        self._words: Owners = {}  # word -> the pieces of its statement that it stands by
-        self._close: Owners = {}  # word -> the pieces that it stands right by
-        self._names: Owners = {}  # word -> the pieces that it stands before
-        self._agents = story.language.words("agents")
-        self._ended: Owners = {}  # word of outcome -> the pieces before it in its statement
-        self._possessed = _possessed(story)  # the pieces that something is "of"
-        self._led: Owners = {}  # word that leads to a piece -> those pieces
-        self._near: dict[int, set[int]] = {}  # piece -> of its statement, the next of each kind before and behind it
-        self._pairs: set[tuple[int, int]] = set()  # pieces with nothing between them that says something
-        self._units: dict[int, set[str]] = {}  # piece -> the units that it is given in
-        for item in story.items:
-            if item.names and not item.lead:
-                self._names.setdefault(item.key, set()).add(item.names)
-        articles = story.language.words("determiners")
-        for sentence in story.sentences:
-            for statement in _grouped(sentence):
-                behind = _without_subject(sentence, statement, articles)
-                done_to = {item.piece for item in behind if item.piece and item.before.lower() not in self._agents}
-                self._learn(statement, done_to)
-        for statement in story.statements:
-            pieces = [item.piece for item in statement if item.piece]
-            for index, piece in enumerate(pieces):
-                for side in (pieces[index + 1 :], pieces[:index][::-1]):
-                    first = (one for at, one in enumerate(side) if not self._alike(one) & set(side[:at]))
-                    self._near.setdefault(piece, set()).update(first)
-        for sentence in story.sentences:
-            self._learn_subject(sentence)
-        self._rows = {piece.number: piece.row for piece in source.pieces if piece.row}
+        self._texts = {item.key: f"“{item.text}”" for item in story.items}
+        self._texts |= {f"#{number}": f"[[{number}]]" for number in source.texts}
+        self._plain = {item.key for item in story.items if item.is_word and item.weight is None}
+        self._marks = marks_of(story)
+        for key in (
+            self._plain & self._marks.keys()
+        ):  # a plain word is told by what is right by it, values and weighty words
+            for circle in self._marks[key]:
+                circle -= self._plain
+        self._pairs = list(_pairs(source, story))
+        self._numbers = {f"#{number}" for number in source.numbers}
+        self._rows = {f"#{piece.number}": piece.row for piece in source.pieces if piece.row}
         self._in_rows = not list(self._mixed_rows(story))
-
-    def _learn(self, statement: Sequence[Item], told_of_it: set[int]) -> None:
-        """Learn what a statement says; `told_of_it` are the pieces of those behind it that have its subject."""
-        self._pairs |= {(one.piece, other.piece) for one, other in pairwise(statement) if one.piece and other.piece}
-        for index, item in enumerate(statement):
-            before, behind = neighbours(statement, index)
-            if item.piece and item.piece in self._numbers:
-                self._units.setdefault(item.piece, set()).update(_units_at(statement, index))
-            elif item.piece:
-                continue
-            elif item.lead:
-                self._led.setdefault(item.key, set()).update(behind)
-            else:
-                # What a statement begins with, and not right by a value, is said of all its values.
-                its_own = _close_to(statement, index) or before
-                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece}
-                if index == 0 and not its_own:
-                    of_all |= told_of_it
-                self._words.setdefault(item.key, set()).update(before | behind | of_all)
-                self._ended.setdefault(item.key, set()).update(
-                    other.piece for other in statement[:index] if other.piece
-                )
-                self._close.setdefault(item.key, set()).update(_close_to(statement, index))
-
-    def _learn_subject(self, sentence: Sequence[Item]) -> None:
-        """Learn what stands by the first text of a sentence in its later statements, where none has a rival of it."""
-        pieces = [item for item in sentence if item.piece]
-        if not pieces or pieces[0].piece not in self._texts:
-            return
-        subject = pieces[0]
-        for statement in sorted({item.statement for item in pieces} - {subject.statement}):
-            its = [item.piece for item in pieces if item.statement == statement]
-            if self._rivals.get(subject.piece, set()) & set(its):
-                break
-            first = {one for at, one in enumerate(its) if not self._alike(one) & set(its[:at])}
-            self._near[subject.piece] |= first
-            for one in first:
-                self._near[one].add(subject.piece)
-
-    def _alike(self, number: int) -> set[int]:
-        """Return the rivals of a piece that its unit does not tell from it."""
-        units, rivals = self._units.get(number, set()), self._rivals.get(number, set())
-        return {one for one in rivals if units == (its := self._units.get(one, set())) or units & its}
+        self._stated: dict[str, set[str]] = {}  # weighty word -> what its statements say
+        for item, others in _weighty(story):
+            self._stated.setdefault(item.key, set()).update(others)
 
     def faults(self, told: Reading) -> Iterator[Fault]:
-        """Yield what stands by another piece than in the story."""
-        close, near = Owners(), Owners()
-        for sentence in told.sentences:
-            for index, item in enumerate(sentence):
-                close.setdefault(item.key, set()).update(_close_to(sentence, index))
-                near.setdefault(item.key, set()).update(*neighbours(sentence, index))
-        for sentence in told.sentences:
-            for index, item in enumerate(sentence):
-                if item.piece:
-                    continue
-                if item.lead:
-                    at = self._misled(sentence, index)
-                else:
-                    at = self._misplaced(sentence, index, near[item.key], close[item.key])
-                if at is not None:
-                    yield self._fault(item.text, *at)
-        for statement in told.statements:
-            for index, item in enumerate(statement):
-                if item.piece:
-                    yield from self._piece_faults(statement, index)
-        yield from self._misnamed(told)
-        yield from self._disowned(told)
+        """Yield what stands elsewhere than in the story."""
+        marks = marks_of(told)
+        moved = {key for key, its in marks.items() if any(map(set.difference, its, self._marks.get(key, its)))}
+        for one, other in self._pairs:
+            if one in moved and other in moved if one in self._plain else one in moved or other in moved:
+                yield from self._exchanged(one, other, marks)
+        for key in self._numbers & marks.keys():
+            units, here = ({mark for mark in side[key][0] if mark.endswith(_UNIT)} for side in (self._marks, marks))
+            if units and not units & here:
+                unit = " or ".join(sorted(map(self._shown, units)))
+                yield Fault("omission", self._shown(key), f"{self._shown(key)} is told without its unit ({unit}).")
+        for item, others in _weighty(told):
+            if others and others.isdisjoint(self._stated.get(item.key, others)):
+                yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
         if self._in_rows:
             yield from self._mixed_rows(told)
 
-    def _disowned(self, told: Reading) -> Iterator[Fault]:
-        """Yield the texts that something is said to be of, in place of a rival that it is of in the story."""
-        here = _possessed(told)
-        for number in (here - self._possessed) & self._texts:
-            if lost := (self._possessed - here) & self._rivals.get(number, set()):
-                yield self._fault("of", number, lost)
+    def _exchanged(self, one: str, other: str, marks: dict[str, Marks]) -> Iterator[Fault]:
+        """Yield the fault of two rivals that have changed places."""
+        both = {one, other, f"{one}{_CLOSE}", f"{other}{_CLOSE}"}
+        sides = [side.get(key, _NO_MARKS) for side in (self._marks, marks) for key in (one, other)]
+        for own, its, here, there in zip(*sides, strict=True):
+            ours, theirs, gone, come = own - its - both, its - own - both, there - here, here - there
+            lost, taken = ours & gone, theirs & come
+            wrong, right = len(lost) + len(taken), len(ours & come) + len(theirs & gone)
+            if (lost and taken) if one in self._plain else wrong > right:
+                mark, owner, holder = (min(lost), one, other) if lost else (min(taken), other, one)
+                mark, owner, holder = map(self._shown, (mark, owner, holder))
+                because = f"{mark} stands by {holder}, in the story it belongs to {owner}."
+                yield Fault("place", mark.strip("“”"), because)
+            if wrong != right:
+                return
 
-    def _misnamed(self, told: Reading) -> Iterator[Fault]:
-        """Yield the words that name one text in the story and another, that is no rival of it, in the retelling."""
-        for item in told.items:
-            owners = self._names.get(item.key, set()) & self._texts
-            if item.names in self._texts and owners and item.names not in owners:
-                yield self._fault(item.text, item.names, owners)
-
-    def _fault(self, word: str, number: int, owners: set[int]) -> Fault:
-        there = ", ".join(f"[[{owner}]]" for owner in sorted(owners)[:3])
-        return Fault("place", word, f"“{word}” stands by [[{number}]], in the story it belongs to {there}.")
-
-    def _misled(self, sentence: Sequence[Item], index: int) -> tuple[int, set[int]] | None:
-        """Return the piece to which a word may not lead, and those to which it does; None if all is well."""
-        behind, owners = neighbours(sentence, index)[1], self._led.get(sentence[index].key, set())
-        if not any(item.piece for item in sentence[index + 1 : index + 2 + FARTHEST_LED]):
-            return None  # it leads to what is said, and that has a value somewhere
-        if any(item.names and self._names.get(item.key) == {item.names} for item in sentence[index + 1 : index + 2]):
-            return None  # a value behind the word that names it, and no other
-        wrong = [number for number in behind if owners & self._rivals.get(number, set())]
-        return (wrong[0], owners) if wrong and not behind & owners else None
-
-    def _misplaced(
-        self, sentence: Sequence[Item], index: int, near: set[int], close: set[int]
-    ) -> tuple[int, set[int]] | None:
-        """Return the piece by which a word may not stand, and those to which it belongs; None if all is well: a word
-        that stands by its own piece somewhere (`near` and `close` are the pieces by which it stands) may be said of
-        others, but not one of outcome."""
-        item = sentence[index]
-        beside = set[int]().union(*neighbours(sentence, index))
-        owners = self._words.get(item.key, set())
-        if item.weight == "outcomes":
-            owners = owners | self._ended.get(item.key, set())
-        is_outcome = item.weight == "outcomes" and owners & self._texts and not owners & beside
-        if is_outcome and (wrong := beside & self._texts):
-            return min(wrong), owners
-        if owners and not owners & near:
-            for number in beside:
-                if owners <= self._rivals.get(number, set()):
-                    return number, owners
-        owners, right_by = self._close.get(item.key, set()), _close_to(sentence, index)
-        if owners and right_by and not owners & close:
-            done_by = any(other.before.lower() in self._agents for other in sentence[index + 1 : index + 3])
-            for number in right_by:
-                if done_by and number in self._words.get(item.key, set()):
-                    continue  # "[[4]] was checked by [[3]]" for "[[3]] checked [[4]]"
-                if owners & self._rivals.get(number, set()):
-                    return number, owners
-        return None
-
-    def _piece_faults(self, sentence: Sequence[Item], index: int) -> Iterator[Fault]:
-        number = sentence[index].piece
-        around = [item.piece for item in sentence if item.piece]
-        place = sum(bool(item.piece) for item in sentence[:index])
-        before, behind = (around[at] if 0 <= at < len(around) else 0 for at in (place - 1, place + 1))
-        rivals = self._alike(number)
-        held = [self._near.get(other, set()) for other in (before, behind) if other and other not in rivals]
-        taken = [near & (rivals | {number}) for near in held]
-        told_by_others = any(taken) and all(number not in group for group in taken)
-        if told_by_others and not self._stands_by_its_own(sentence, index):
-            yield self._fault("its neighbours", number, set.union(*taken) - {number})
-        pair = (behind, number)
-        if behind in rivals and sentence[index + 1].piece and pair in self._pairs and pair[::-1] not in self._pairs:
-            text = f"[[{number}]] stands before [[{behind}]], in the story it stands behind it."
-            yield Fault("place", f"[[{number}]]", text)
-        if known := self._units.get(number):
-            here = _units_at(sentence, index)
-            if not here & known:
-                said = " or ".join(sorted(known))
-                yield Fault("omission", f"[[{number}]]", f"[[{number}]] is told without its unit ({said}).")
-            elif wrong := here - known:
-                yield self._fault(sorted(wrong)[0], number, {n for n, units in self._units.items() if wrong & units})
-
-    def _stands_by_its_own(self, items: Sequence[Item], index: int) -> bool:
-        """Return True if a word right at a piece is one that the story gives to it and to none of its rivals."""
-        number = items[index].piece
-        for place in (index - 1, index + 1):
-            if 0 <= place < len(items) and not items[place].piece:
-                item = items[place]
-                owners = (self._led if item.lead else self._close).get(item.key, set())
-                if number in owners and not owners & self._rivals[number]:
-                    return True
-        return False
+    def _shown(self, mark: str) -> str:
+        """Return a value or word as it is shown to its author."""
+        key = mark.rstrip(f"{_CLOSE}{_NAMING}{_UNIT} ")
+        return self._texts.get(key, f"“{key}”")
 
     def _mixed_rows(self, told: Reading) -> Iterator[Fault]:
-        """Yield a fault for each row of a list whose values stand on both sides of a value of another of its rows."""
-        rows = [(item.piece, self._rows[item.piece]) for item in told.items if item.piece in self._rows]
+        """Yield a fault for each list of which the values of one row stand on both sides of a value of another."""
+        rows = [(item.key, self._rows[item.key]) for item in told.items if item.key in self._rows]
         for name in dict.fromkeys(row[:-1] for _, row in rows):
-            left: set[tuple[str | int, ...]] = set()
-            before: tuple[str | int, ...] | None = None
-            for number, row in rows:
-                if row[:-1] != name:
-                    continue
-                if before is not None and row != before:
-                    left.add(before)
-                if row in left:
-                    yield Fault("place", f"[[{number}]]", f"[[{number}]] stands apart from the values told with it.")
-                    break
-                before = row
+            runs = [next(run) for _, run in groupby((pair for pair in rows if pair[1][:-1] == name), itemgetter(1))]
+            seen = [row for _, row in runs]
+            apart = next((key for at, (key, row) in enumerate(runs) if row in seen[:at]), None)
+            if apart is not None:
+                text = self._shown(apart)
+                yield Fault("place", text, f"{text} stands apart from the values told with it.")
 
 
 def rivals_of(source: GroundingSource) -> dict[int, set[int]]:
-    """Return for each piece those that could take its place: written alike or of one property, with another text."""
-    alike: dict[tuple[str, ...], set[int]] = {}
-    for piece in source.pieces:
-        alike.setdefault(_look_of(piece, source.texts[piece.number]), set()).add(piece.number)
-        if piece.property:
-            alike.setdefault(("property", piece.property), set()).add(piece.number)
-    rivals: dict[int, set[int]] = {}
-    for group in alike.values():
-        for number in group:
-            others = {other for other in group if source.texts[other] != source.texts[number]}
-            rivals.setdefault(number, set()).update(others)
-    return rivals
+    """Return for each piece those that could take its place: of its kind, with another text."""
+    texts, kinds = source.texts, {piece.number: piece.kind for piece in source.pieces}
+    return {
+        one: {other for other in kinds if kinds[one] == kinds[other] and texts[one] != texts[other]} for one in kinds
+    }
 
 
-def _look_of(piece: Piece, text: str) -> tuple[str, ...]:
-    """Return how a value is written: moments all alike, numbers with letters or without, texts by digits and
-    capitals."""
-    if piece.kind == "moment":
-        return (piece.kind,)
-    if piece.kind == "number":
-        return (piece.kind, "letters" if re.search(r"[^\W\d_]", text) else "")
-    if re.search(r"\d", text):
-        return (piece.kind, "digits")
-    return (piece.kind, "capitals" if text.isupper() else "small" if text[:1].islower() else "capitalised")
+def _pairs(source: GroundingSource, story: Reading) -> Iterator[tuple[str, str]]:
+    """Yield the keys of values and of words that could take each other's places."""
+    for one, others in rivals_of(source).items():
+        yield from ((f"#{one}", f"#{other}") for other in others if one < other)
+    weights = {item.key: item.weight for item in story.items if item.is_word and not item.lead}
+    for word, second in combinations(weights, 2):
+        if weights[word] == weights[second] and weights[word] in (*_WEIGHTY, None):
+            yield word, second
 
 
-def _grouped(sentence: Sequence[Item]) -> list[list[Item]]:
-    """Return the statements of a sentence."""
-    return [list(items) for _, items in groupby(sentence, key=lambda item: item.statement)]
+def marks_of(reading: Reading) -> dict[str, Marks]:
+    """Return the marks of each value and word of a text, by its key."""
+    owning = reading.language.words("possessives") | reading.language.words("agents")
+    marks: defaultdict[str, Marks] = defaultdict(lambda: (set(), set(), set(), set()))
+    for sentence in reading.sentences:
+        for index, item in enumerate(sentence):
+            if item.lead:
+                continue
+            if item.piece:
+                right_by, *_, last = marks[item.key]
+                right_by |= _right_by(sentence, index, owning)
+                last.add(item.before.lower())
+                if index and sentence[index - 1].names == item.piece:
+                    _mark(marks, item, sentence[index - 1], f"{sentence[index - 1].key}{_NAMING}")
+            for other in sentence[max(index - 1, 0) : index + 2]:
+                if other is not item and not other.lead:
+                    _mark(marks, item, other, other.key, f"{other.key}{_CLOSE}")
+            for other in sentence if item.piece or item.weight in _WEIGHTY else ():
+                alike = other.is_word == item.is_word and not other.lead
+                if alike and other.key != item.key and other.statement == item.statement:
+                    _mark(marks, other, item, item.key)
+            for value in (value for step in (1, -1) for value in nearest(sentence, index, step)):
+                _mark(marks, item, value, value.key)
+                if not item.piece:
+                    _mark(marks, value, item, item.key)
+    return marks
 
 
-def _without_subject(sentence: Sequence[Item], statement: Sequence[Item], articles: Set[str]) -> Iterator[Item]:
-    """Yield the items of the statements right behind one that begin with a verb, which has the subject before it: with
-    neither a value nor an article."""
-    for other in _grouped(sentence):
-        if other[0].statement > statement[0].statement:
-            if other[0].piece or other[0].lead or other[0].before.lower() in articles:
-                return
-            yield from other
+def _mark(marks: dict[str, Marks], item: Item, other: Item, *found: str) -> None:
+    """Add to the marks of an item what another one of its sentence is to it."""
+    _, stated, said, _ = marks[item.key]
+    said.update(found)
+    if item.statement == other.statement:
+        stated.update(found)
 
 
-def _possessed(reading: Reading) -> set[int]:
-    words = reading.language.words("possessives")
-    return {item.piece for item in reading.items if item.piece and item.before.lower() in words}
+def _right_by(sentence: Sequence[Item], index: int, owning: Set[str]) -> set[str]:
+    """Return what leads to a value, says whose it is or by whom, and is its unit."""
+    item, found = sentence[index], {f"{unit}{_UNIT}" for unit in _units_at(sentence, index)}
+    found.update({f"{word} " for word in (item.before.lower(),) if word in owning})
+    for other in reversed(sentence[max(index - 1 - FARTHEST_LED, 0) : index]):
+        if other.piece or other.part != item.part:
+            break
+        if other.lead:
+            return found | {f"{other.key} "}
+    return found
 
 
-def _close_to(items: Sequence[Item], index: int) -> set[int]:
-    """Return the pieces right before and right behind an item, with no sign of punctuation between."""
-    beside = (items[place] for place in (index - 1, index + 1) if 0 <= place < len(items))
-    return {item.piece for item in beside if item.piece and item.part == items[index].part}
+def _weighty(reading: Reading) -> Iterator[tuple[Item, Set[str]]]:
+    """Yield the words of a text that weigh, each with what else is in its statement."""
+    for statement in reading.statements:
+        keys = {item.key for item in statement if not item.lead}
+        for item in statement:
+            if item.is_word and not item.lead and item.weight in _WEIGHTY:
+                yield item, keys - {item.key}
 
 
 def _units_at(items: Sequence[Item], index: int) -> set[str]:

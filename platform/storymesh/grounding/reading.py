@@ -1,21 +1,20 @@
-"""The words between pieces, read: sentences, statements and passages, and what stands by which piece.
+"""The words between pieces, read: sentences and statements, and what stands by which piece.
 
-A *statement* ends at a sign of punctuation or at a word that joins two ("and", "which"). A *passage* is a sentence that
-has pieces with those behind it that have none. Neutral words and common signs are no items. A verb whose particle has
-parted from it ("kam … an") is one item, where the particle stands.
+A *statement* ends at a sign of punctuation or at a word that joins two ("and", "which"). Neutral words and common signs
+are no items. A verb whose particle has parted from it ("kam … an") is one item, where the particle stands.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from storymesh.lexicon.language import Language
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|[^\S \t\n\r]|_|\w")
 COMMON_SIGNS = frozenset(".,;:!()'’¡。、·")
-_IS_NAMED = re.compile(r"[^\W\d_], $")
 _QUOTES = frozenset("'’")
 _ENDS = frozenset(".!?;。")
 _PARTS = frozenset(",:()") | {"–", "—", "、"}
@@ -53,45 +52,31 @@ class Item:
 class Reading:
     """A text of words and pieces, read in one language."""
 
-    def __init__(self, parts: Sequence[str | int], language: Language) -> None:
+    def __init__(self, parts: Sequence[str | int], language: Language, numbers: Set[int] = frozenset()) -> None:
         self.language = language
         self.items: list[Item] = []
-        self.retold: set[int] = set()  # the sentences that may tell what was before those before them
         self.signs: set[str] = set()  # with what is written as one: words in capitals, and brackets without a piece
         self._bracket = -1  # the item at which one opens
         self._sentence = self._statement = self._part = 0
         self._verb: tuple[int, str, Item | None] | None = None  # of this statement: how sure it is, and where it stands
-        self._last = ""  # the last word of this statement, if no piece stands behind it
+        self._last = self._led = (
+            ""  # the last word of this statement and the last but determiners, if no piece stands behind it
+        )
         self._word = ""  # the last word, wherever it stands, if no piece stands behind it
-        for index, part in enumerate(parts):
+        for part, behind in pairwise((*parts, "")):
             if isinstance(part, int):
                 if self._word and self.items and self.items[-1].text == self._word:
                     self.items[-1] = replace(self.items[-1], names=part)
-                self._add(Item("", "", *self._place, piece=part, before=self._word))
-                self._last = self._word = ""
+                self.items.append(Item(f"#{part}", "", *self._place, piece=part, before=self._led))
+                self._last = self._word = self._led = ""
             else:
-                self._read(self._plain(parts, index))
+                text = language.without_phrases(part)
+                self._read(language.with_plain_bound(text) if behind in numbers else text)
         self._end_statement()
-
-    def _plain(self, parts: Sequence[str | int], index: int) -> str:
-        """Return the words at a place without phrases, and without the commas of an apposition, whether a value stands
-        before it or is it ("the manager, [[4]], said")."""
-        text = self.language.without_phrases(str(parts[index]))
-        before = parts[index - 2] if index > 1 else ""
-        if index and isinstance(parts[index - 1], int):
-            text = self.language.without_apposition(text)
-            if text.startswith(", ") and isinstance(before, str) and _IS_NAMED.search(before):
-                text = text[1:]
-        if index + 2 < len(parts) and isinstance(behind := parts[index + 2], str) and behind.startswith(", "):
-            text = re.sub(r"(?<=[^\W\d_]), $", " ", text)
-        return text
 
     @property
     def _place(self) -> tuple[int, int, int]:
         return self._sentence, self._statement, self._part
-
-    def _add(self, item: Item) -> None:
-        self.items.append(item)
 
     def _read(self, text: str) -> None:
         language, done = self.language, 0
@@ -101,7 +86,7 @@ class Reading:
                 self._end_sentence()
             done = match.end()
             if any(sign.isnumeric() for sign in token):  # also a half, a Roman or a Chinese number
-                self._add(Item(token, token, *self._place, weight="numbers"))
+                self.items.append(Item(token, token, *self._place, weight="numbers"))
             elif token[0].isalpha():
                 if len(token) > 1 and token.isupper():
                     self.signs.add(token)
@@ -115,8 +100,6 @@ class Reading:
 
     def _read_word(self, word: str, rest: str) -> None:
         language, item = self.language, None
-        if word.lower() in language.words("had"):
-            self.retold.add(self._sentence)
         if not language.says_nothing(word):
             weight, lead = language.weight(word), language.leads(word)
             item = Item(language.key(word), word, *self._place, weight=weight, lead=lead, before=self._word)
@@ -126,8 +109,10 @@ class Reading:
                 if item.behind and language.gives_reason(word):
                     self._word = word
                     return
-            self._add(item)
+            self.items.append(item)
         self._word = word
+        if word.lower() not in language.words("determiners"):
+            self._led = word
         if language.has_particles:
             sure = language.finiteness(word)
             if sure > (self._verb[0] if self._verb else 0):
@@ -144,12 +129,12 @@ class Reading:
             if item is not None:
                 self.items = [other for other in self.items if other is not item]
             weight = self.language.weight(whole)
-            self._add(Item(self.language.key(whole), f"{word} {self._last}", *self._place, weight=weight))
+            self.items.append(Item(self.language.key(whole), f"{word} {self._last}", *self._place, weight=weight))
         self._verb, self._last = None, ""
         self._statement += 1
 
     def _read_sign(self, sign: str, text: str, begin: int, end: int) -> None:
-        self._word = ""
+        self._word = self._led = ""
         # An apostrophe that neither a letter nor a value stands before opens a quotation.
         before = text[begin - 1] if begin else "" if self.items and self.items[-1].piece else " "
         self.signs.add(f" {sign}" if sign in _QUOTES and before and not before.isalpha() else sign)
@@ -163,7 +148,7 @@ class Reading:
             self._end_statement()
             self._part += 1
         elif not is_common_sign(sign):
-            self._add(Item(sign, sign, *self._place))
+            self.items.append(Item(sign, sign, *self._place))
 
     def _end_sentence(self) -> None:
         self._end_statement()
@@ -180,17 +165,6 @@ class Reading:
     def statements(self) -> list[list[Item]]:
         return list(_grouped(self.items, [item.statement for item in self.items]))
 
-    @cached_property
-    def passages(self) -> list[list[Item]]:
-        """The passages in order; what stands before the first piece belongs to the first."""
-        found: list[list[Item]] = []
-        for sentence in self.sentences:
-            begins = any(item.piece for item in sentence) and (not found or any(item.piece for item in found[-1]))
-            if begins or not found:
-                found.append([])
-            found[-1].extend(sentence)
-        return found
-
 
 def _grouped(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Item]]:
     group: list[Item] = []
@@ -205,16 +179,13 @@ def _grouped(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Ite
         yield group
 
 
-def neighbours(items: Sequence[Item], index: int) -> tuple[set[int], set[int]]:
-    """Return the pieces before and behind an item of a list: the nearest, with those that stand right by it."""
-    return _nearest(reversed(items[:index])), _nearest(items[index + 1 :])
-
-
-def _nearest(items: Iterable[Item]) -> set[int]:
-    found: set[int] = set()
-    for item in items:
-        if item.piece:
-            found.add(item.piece)
-        elif found:
-            break
-    return found
+def nearest(items: Sequence[Item], index: int, step: int) -> Iterator[Item]:
+    """Yield the value nearest to an item, behind it or (by a `step` of -1) before it; of a word with those that stand
+    right by it."""
+    found = False
+    for other in items[index + 1 :] if step > 0 else reversed(items[:index]):
+        if other.piece and other.key != items[index].key:
+            yield other
+            found = True
+        if found and (not other.piece or items[index].piece):
+            return

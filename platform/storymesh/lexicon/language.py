@@ -26,9 +26,6 @@ LOOSE = (
     "obligations",
     "causes",
     "reasons",
-    "earlier",
-    "later",
-    "had",
 )
 STANDING = ("pronouns", "possessives", "agents")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
@@ -119,13 +116,18 @@ class Morphology:
 class Language:
     """The lists of one language, each a set of words in small letters, and the forms of its words."""
 
-    def __init__(self, lists: Mapping[str, frozenset[str]], morphology: Morphology, phrases: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        lists: Mapping[str, frozenset[str]],
+        morphology: Morphology,
+        phrases: Mapping[str, str],
+        bounding: Mapping[str, str],
+    ) -> None:
         self._lists = lists
         self._phrases = phrases
-        longest_first = sorted(map(re.escape, phrases), key=len, reverse=True)
-        named = rf"(?:{'|'.join(sorted(lists['determiners']))}) [^\W\d_]+(?: [^\W\d_]+){{0,2}}"
-        self._apposition = re.compile(rf"^, ({named}),", re.IGNORECASE)
-        self._phrase = re.compile(rf"\b(?:{'|'.join(longest_first)})\b" if phrases else "(?!)", re.IGNORECASE)
+        self._bounding = bounding
+        self._phrase = re.compile(rf"\b{_any_of(phrases)}\b", re.IGNORECASE)
+        self._bound = re.compile(rf"\b{_any_of(bounding)}(?=\s*$)", re.IGNORECASE)
         self._morphology = morphology
         self._denial = min(lists["denials"])
         self._keys: dict[str, str] = {}
@@ -157,9 +159,9 @@ class Language:
         """Return a text with the word of each phrase that says no more than one ("took place" is "happened")."""
         return self._phrase.sub(lambda match: self._phrases[match[0].lower()], text)
 
-    def without_apposition(self, text: str) -> str:
-        """Return a text that stands behind a value without the commas around what the value is (", the manager,")."""
-        return self._apposition.sub(r" \1", text)
+    def with_plain_bound(self, text: str) -> str:
+        """Return a text with one phrase for all that bound the number behind it alike ("over" is "more than")."""
+        return self._bound.sub(lambda match: self._bounding[match[0].lower()], text)
 
     @property
     def has_particles(self) -> bool:
@@ -228,5 +230,14 @@ def language_of(name: str) -> Language:
     lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
     families = FOLDER / f"{name}.families"
     morphology = Morphology(read, families.read_text(encoding="utf-8") if families.exists() else "")
-    phrases = (line.partition(" = ") for line in read["phrases"].strip().splitlines())
-    return Language(lists, morphology, {phrase: word for phrase, _, word in phrases})
+    return Language(lists, morphology, _same(read["phrases"]), _same(read["bounding"]))
+
+
+def _same(lines: str) -> dict[str, str]:
+    """Return what each phrase of some lines says, a line for each: `phrase = what it says`."""
+    return {phrase: word for phrase, _, word in (line.partition(" = ") for line in lines.strip().splitlines())}
+
+
+def _any_of(phrases: Mapping[str, str]) -> str:
+    """Return a pattern of any of some phrases, the longest first; of nothing if there are none."""
+    return f"(?:{'|'.join(sorted(map(re.escape, phrases), key=len, reverse=True)) or '(?!)'})"

@@ -38,9 +38,10 @@ def mend(answer: str, source: GroundingSource) -> Grounding | None:
     units = list(_units(told, own, source, story))
     if len(units) > MOST_UNITS:
         return None
-    readings = [Reading(sentence, story.language) for sentence in told]
+    readings = [Reading(sentence, story.language, source.numbers) for sentence in told]
     strange = {at for at, reading in enumerate(readings) if story.wording.is_strange(reading)}
     strange |= {at for at, sentence in enumerate(told) if any(part in draft.changed for part in sentence)}
+    strange |= {at for at, reading in enumerate(readings) if any(True for _ in story.places.faults(reading))}
     # A sentence of the story that the retelling has not may be said in other words: it comes back only if it is missed.
     given_up = {unit for unit in units if strange & set(unit.told)}
     while any(unit.told and unit not in given_up for unit in units):
@@ -99,7 +100,7 @@ def _units(
 
 
 def _keys(sentence: Sentence, story: CheckedStory) -> set[str]:
-    return {item.key or f"#{item.piece}" for item in Reading(sentence, story.language).items}
+    return {item.key for item in Reading(sentence, story.language).items}
 
 
 def _leans(sentence: Sentence, story: CheckedStory) -> bool:
