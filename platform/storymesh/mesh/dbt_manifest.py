@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from storymesh.product.store import Snapshot
 PARSE_TIMEOUT_S = 300
 MAX_BYTES = 16 * 2**20  # of a file that dbt reads
 _REFUSED = "refused"
+_PREPARING = threading.Lock()  # projects are parsed in threads, and what ibis knows of equal expressions bears only one
 _DBT_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
 
@@ -45,7 +47,7 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     with hold_lock(cached.parent.parent / f"{domain}.lock"):
         if not cached.is_file():
             inputs = {product: snapshot_without_rows(mesh, product) for product in input_products(mesh, domain)}
-            with mesh.open_engine() as engine:
+            with _PREPARING, mesh.open_engine() as engine:
                 folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
                 project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access, only_parsed=True)
             refused = _refusal_file(cached)
