@@ -45,7 +45,7 @@ def test_all_arms_tell_the_same_cases(lessons: dict[str, Any]) -> None:
     texts = lessons["texts"]
     joined = [json.loads(text) for _, text in texts["joined"]]
     assert len(texts["report"]) == len(joined) <= len(texts["advice"]) == 300
-    assert len(texts["recall"]) == len(texts["lean json"]) > 200, "of some cases too few precedents are known"
+    assert 100 < len(texts["recall"]) == len(texts["lean json"]) < 300, "by heart is what dozens of cases show"
     for row, (_, report) in zip(joined, texts["report"], strict=True):
         assert row["vessel_name"] in report
         assert ("step that worked" in report) == row["worked"], "both have the outcome"
