@@ -288,6 +288,12 @@ def test_each_fault_has_its_kind(answer: str, kind: str) -> None:
     assert kind in kinds_of(answer, STORY)
 
 
+def test_who_does_something_is_not_made_the_one_to_whom_it_is_done() -> None:
+    source = told("The claim {t:C-1} may be paid by {t:Ada}.")
+    assert kinds_of("By [[2]] the claim [[1]] may be paid.", source) == set()
+    assert kinds_of("The claim [[1]] may be paid to [[2]].", source) == {"word"}
+
+
 def test_a_denial_stays_before_what_the_story_denies() -> None:
     source = told("The insurer did not pay the claim {t:C-1} to {t:Ada}.")
     assert kinds_of("The claim [[1]] the insurer did not pay to [[2]].", source) == set()
@@ -342,6 +348,38 @@ def test_what_stands_around_a_retelling_is_cut(frame: str) -> None:
 )
 def test_what_cannot_be_cut_is_refused(frame: str) -> None:
     assert check_grounding(frame % KEPT, STORY).faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("On", "<|channel|>analysis<|message|>It sank.<|end|><|channel|>final<|message|>On"),
+        ("On", "I'm sorry, I cannot. On"),
+        ("lost.", "lost.<!-- it sank -->"),
+        ("lost.", "lost.[^1]\n\n[^1]: It sank."),
+        ("lost.", "lost. (In German: Die Kiste sank.)"),
+        ("not", "~~not~~"),
+        ("not", "n\u00adot"),
+        ("not", "no\u0336t"),
+        ("not", "&#110;ot"),
+        ("the crate", "[the crate](http://example.com)"),
+        ("waited", "waited \U0001d7d1"),
+        ("[[4]]", "[[4: 3 May]]"),
+        ("[[2]]", "[[2: Bus]]an"),
+        ("[[2]]", "[[2: Bus]][[2: an]]"),
+        ("[[4]]", "[[[4]]]"),
+        ("[[4]]", "~[[4]]"),
+        ("[[4]]", "±[[4]]"),
+        ("[[4]]", ">[[4]]"),
+        ("[[4]]", "$[[4]]"),
+        ("[[4]]", "[[4]]k"),
+        ("[[4]]", "[[4]]%"),
+        ("[[4]]", "[[4]] x 2"),
+        ("[[4]]", "about [[4]]"),
+    ],
+)
+def test_a_text_with_more_or_less_than_the_story_is_refused(old: str, new: str) -> None:
+    assert check_grounding(KEPT.replace(old, new, 1), STORY).faults
 
 
 def test_a_piece_in_single_brackets_is_taken_with_its_own_text_alone() -> None:

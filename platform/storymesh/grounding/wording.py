@@ -38,7 +38,7 @@ class StoryWords:
             for at, item in enumerate(part)
             if item.lead
             for led in nearest(part, at, 1)
-        }
+        } | {item.piece for item in story.items if item.piece and item.before.lower() in language.words("agents")}
         self._signs = story.signs.union(source.vocabulary)
         self._keys = {item.key for item in story.items if item.is_word}
         roles = [word for piece in source.pieces for word in _WORD_OF_NAME.findall(str(*piece.path[:1]))]
