@@ -74,7 +74,7 @@ class LineCost:
 @dataclass(frozen=True)
 class ConfigCost:
     """The cost of the texts of one config: `seconds` of the engine for all records, the mean `characters` of one.
-    `uncounted` lines are too many to be counted."""
+    `uncounted` lines are too many to be counted. Where no line `is_compared`, there is nothing to say of any."""
 
     config: str
     records: int
@@ -82,6 +82,10 @@ class ConfigCost:
     characters: float
     lines: tuple[LineCost, ...]
     uncounted: int = 0
+
+    @property
+    def is_compared(self) -> bool:
+        return any(line.is_costly or line.seconds is not None for line in self.lines)
 
 
 @dataclass
@@ -157,7 +161,8 @@ class _Profile:
         finally:
             self.engine.drop(rows)
         lines = [_line_cost(number, line.line, figures) for number, line in enumerate(found)]
-        if any(line.is_costly for line in lines):  # else nobody needs to know, and a query takes its time
+        # Of one calm line alone nobody needs to know, and a query takes its time.
+        if any(line.is_costly for line in lines) or len(self._outermost()) > 1:
             for number in self._most_outermost(lines, found):
                 lines[number] = replace(lines[number], seconds=self._seconds_of(found[number].excerpts))
         return ConfigCost(

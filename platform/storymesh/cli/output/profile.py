@@ -82,7 +82,7 @@ def _show_template(console: Console, template: "ConfigCost") -> None:
     each = f"{template.characters:,.0f} characters a record"
     head = f"{template.config}: {template.records:,} records, {each}, {template.seconds:,.2f} s of the engine"
     console.print(head, highlight=False)
-    if not any(line.is_costly for line in template.lines):
+    if not template.is_compared:
         console.print(f"  {_calm(template)}", highlight=False)
     else:
         console.print(Padding(_lines(template), (0, 0, 1, 2), expand=False))
