@@ -10,7 +10,8 @@ from storymesh.engine.duckdb.digest import DigestOfBatches
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 16_384  # rows; the forms of one batch lie in memory
+BATCH = 65_536  # rows: the more, the more often a value repeats, which is formed once
+BATCH_BYTES = 2**24  # of Arrow, about; the forms of one batch lie in memory
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class DigestOfParts:
 
     def add(self, part: str, rows: "pa.Table") -> None:
         with self.translated():
-            for batch in rows.to_batches(BATCH):
+            size = max(1, min(BATCH, BATCH_BYTES * len(rows) // max(rows.nbytes, 1)))
+            for batch in rows.to_batches(size):
                 self.digest.add(batch, part)
 
     def content_digest(self, parts: Collection[str]) -> str:
