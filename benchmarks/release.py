@@ -1,6 +1,7 @@
 """A release of any size under a memory limit: cut by `storymesh run --only`, streamed and loaded by `datasets`.
 
     python -m benchmarks.release --delays 400000 --memory 2GB
+    TMPDIR=DIR python -m benchmarks.release --delays 10000000 --memory 4GB --cache DIR --cut-only
 
 Each step is a process of its own. The mesh is that of the project's root on generated products, published without dbt.
 """
@@ -71,6 +72,9 @@ def main() -> None:
     parser.add_argument("--delays", type=int, default=20_000, help="(default: %(default)s)")
     parser.add_argument("--memory", default="2GB", help="the engine's memory limit (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where products are kept (default: %(default)s)")
+    parser.add_argument(
+        "--cut-only", action="store_true", help="neither stream nor load it: a copy of all is no small thing"
+    )
     wanted = parser.parse_args()
     wanted.cache.mkdir(parents=True, exist_ok=True)
     made = products(wanted.delays, wanted.cache.resolve())
@@ -86,6 +90,8 @@ def main() -> None:
         (release,) = (mesh / "releases" / NARRATIVE).glob("[0-9]*/")
         size = sum(path.stat().st_size for path in release.rglob("*.parquet"))
         print(f"{size / 2**20:,.0f} MiB of Parquet", file=sys.stderr)
+        if wanted.cut_only:
+            return
         step("stream `report`", python, "-c", STREAM, str(release))
         step("load every config", python, "-c", LOAD, str(release))
 
