@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.product.sources.csv_quotes import QuoteChecker, UnbalancedQuote
 from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.parquet import PARQUET
 from storymesh.product.sources.row_places import RowPlaces
 from storymesh.product.sources.source import SourceFile, SourceOptions
 from tests.product.conftest import Desk, good_rows
@@ -327,6 +329,24 @@ def test_an_unreadable_source_is_reported_with_the_reason(
         desk.source_rows(source)
     assert words in str(raised.value)
     assert str(raised.value).startswith("domains/shipping/products/delays.odps.yaml:5:")
+
+
+def test_of_a_large_parquet_file_no_more_is_in_memory_than_some_rows(tmp_path: Path) -> None:
+    values = np.random.default_rng(7).bytes(16 * 2**20)
+    texts = pa.array([values[start : start + 64].hex() for start in range(0, len(values), 64)])
+    path = tmp_path / "large.parquet"
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=8_192, use_dictionary=False, compression="none")
+    del texts
+    source = SourceFile(path, tmp_path, path.name, None, SourceOptions(file=path.name))
+    with open_engine() as engine:
+        tracemalloc.start()  # what is read of a file is Python's until Arrow has made columns of it
+        try:
+            for _ in PARQUET.open_rows(source, engine):
+                pass
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert 0 < most < path.stat().st_size / 4
 
 
 def test_a_product_without_a_source_has_the_rows_of_its_dbt_model(desk: Desk, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def open_rows(path: Path, *, without: Collection[str] = (), plain: Collection[st
     with pq.ParquetFile(path) as file:
         columns = [name for name in file.schema_arrow.names if name not in without]
         schema, coded = _schema(file, columns), _coded_texts(file.metadata, plain)
-    with pq.ParquetFile(path, read_dictionary=coded) as file:
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=coded) as file:
         yield ParquetRows(schema, _schema(file, columns), file)
 
 

@@ -91,7 +91,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     with open_input(path, path.parent) as file:
         try:
             if path.suffix.lower() == ".parquet":
-                yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS, columns=list(COLUMNS))
+                yield from pyarrow.parquet.ParquetFile(file, pre_buffer=False).iter_batches(ROWS, columns=list(COLUMNS))
             else:
                 typed = pyarrow.csv.ConvertOptions(column_types=COLUMNS, include_columns=list(COLUMNS))
                 yield from pyarrow.csv.open_csv(file, convert_options=typed)

@@ -259,7 +259,7 @@ class ResponseCache:
 
         new = 0
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 for batch in file.iter_batches(BATCH):
                     rows = [_imported(row, path) for row in batch.to_pylist()]
                     with self._locked(), self._transaction():
@@ -312,7 +312,7 @@ def _keys_in(path: Path) -> Iterator[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         if "key" in file.schema_arrow.names and file.schema_arrow.field("key").type == pa.string():
             for batch in file.iter_batches(BATCH, columns=["key"]):
                 yield from filter(None, batch["key"].to_pylist())

@@ -226,7 +226,7 @@ class SparkEngine:
                 self._frame(table).write.option("compression", "snappy").parquet(f"file:{spool.resolve()}")
             schema = table.schema().to_pyarrow()
             for path in sorted(spool.glob("part-*")):
-                with pq.ParquetFile(path) as file:
+                with pq.ParquetFile(path, pre_buffer=False) as file:
                     for batch in file.iter_batches(size):
                         yield batch.cast(schema)
         finally:

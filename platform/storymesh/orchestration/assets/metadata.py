@@ -102,7 +102,7 @@ def first_rows(files: Sequence[str], names: Sequence[str], rows: int) -> list[Ma
 
     found: list[Mapping[str, Any]] = []
     for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=list(names)):
+        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=rows, columns=list(names)):
             found += batch.to_pylist()
             break
         if len(found) >= rows:

@@ -153,7 +153,7 @@ class KeptRows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        file = pq.ParquetFile(self._path)
+        file = pq.ParquetFile(self._path, pre_buffer=False)
         schema = file.schema_arrow.remove_metadata()
         batches = (batch.replace_schema_metadata(None) for batch in file.iter_batches())
         return pa.RecordBatchReader.from_batches(schema, batches)

@@ -91,10 +91,11 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
             for name in columns
             if is_text(schema.field(name).type) and longest.get(name, 0) * BATCH_ROWS > BATCH_BYTES
         ]
-        rows = pq.ParquetFile(file, read_dictionary=texts, coerce_int96_timestamp_unit="us")
+        # Arrow would keep what it has read ahead until the file is closed, which is all of it in the end.
+        rows = pq.ParquetFile(file, pre_buffer=False, read_dictionary=texts, coerce_int96_timestamp_unit="us")
         if all(rows.schema.column(index).physical_type != "INT96" for index in range(len(rows.schema))):
             return _File(rows, schema, {}, None)
-        exact = pq.ParquetFile(stack.enter_context(source.open_file()))
+        exact = pq.ParquetFile(stack.enter_context(source.open_file()), pre_buffer=False)
         kinds = {name: exact.schema_arrow.field(name).type for name in columns}
         int96 = {name: kind for name, kind in kinds.items() if kind != schema.field(name).type}
         return _File(rows, schema, int96, exact if int96 else None)

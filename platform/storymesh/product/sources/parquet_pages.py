@@ -177,7 +177,7 @@ def _with_longest_texts(
 
     paths = _text_paths(metadata, columns)
     file.seek(0)
-    reader = pq.ParquetFile(file, read_dictionary=list(paths.values()))
+    reader = pq.ParquetFile(file, pre_buffer=False, read_dictionary=list(paths.values()))
     found: dict[tuple[int, int], tuple[int, int]] = {}
     for group in sorted({item.group for item in dictionaries if item.column in paths}):
         batch = next(reader.iter_batches(1, row_groups=[group], columns=list(paths.values())), None)
@@ -220,7 +220,8 @@ def _require_bounded_texts(file: BinaryIO, metadata: "pq.FileMetaData", columns:
         return
     file.seek(0)
     left = limit
-    for batch in pq.ParquetFile(file, read_dictionary=paths).iter_batches(_BATCH_ROWS, columns=paths):
+    rows = pq.ParquetFile(file, pre_buffer=False, read_dictionary=paths)
+    for batch in rows.iter_batches(_BATCH_ROWS, columns=paths):
         left -= sum(map(written_out_bytes, batch.columns))
         if left < 0:
             raise PagesRefused("opens to more than it may, once each row has its own copy of its texts")

@@ -150,7 +150,7 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
                 number = 0
                 with _opened(path) as file:
                     require_bounded_file(file, most_bytes(path))
-                    for batch in pq.ParquetFile(file).iter_batches(_TEXTS):
+                    for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(_TEXTS):
                         for row in batch.to_pylist():
                             number += 1
                             yield from ((number, text) for text in _texts(row))
