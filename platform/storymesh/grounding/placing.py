@@ -35,9 +35,8 @@ class Places:
         self._texts |= {f"#{number}": f"[[{number}]]" for number in source.texts}
         self._plain = {item.key for item in story.items if item.is_word and item.weight is None}
         self._marks = marks_of(story)
-        for key in (
-            self._plain & self._marks.keys()
-        ):  # a plain word is told by what is right by it, values and weighty words
+        # A plain word is told by what is right by it, by values and by weighty words.
+        for key in self._plain & self._marks.keys():
             for circle in self._marks[key]:
                 circle -= self._plain
         self._pairs = list(_pairs(source, story))
