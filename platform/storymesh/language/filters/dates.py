@@ -33,12 +33,15 @@ class DateFilter(TextFilter):
     parameters = (Parameter("format", literal=str),)
 
     def infer(self, call: CheckedCall) -> StaticValue:
-        pattern = call.literal("format")
-        rest = _CODE.sub("", str(pattern.value)) if pattern else ""
+        if (pattern := call.literal("format")) is None:
+            return super().infer(call)
+        text, known = str(pattern.value), f"known: {' '.join(DATE_CODES)}, or one of {', '.join(DATE_STYLES)}"
+        rest = _CODE.sub("", text)
         if "%" in rest:
             code = rest[rest.index("%") : rest.index("%") + 2]
-            known = f"known: {' '.join(DATE_CODES)}, or one of {', '.join(DATE_STYLES)}"
             return call.fail(f"'{code}' is no part of a date format", known, pattern)
+        if rest == text and text not in DATE_STYLES:
+            return call.fail(f"'{text}' would print nothing of the date", known, pattern)
         return super().infer(call)
 
     def estimate_size(self, call: SizedCall) -> Size:

@@ -44,7 +44,8 @@ class FilterChecker(TypeCheckerBase):
         arguments: dict[str, Expression] = dict(zip(placed, node.arguments, strict=False))
         for name, argument in node.named:
             if name not in names or name in arguments:
-                self.fail(argument.at, "wrong-type", f"`{node.name}` has no argument '{name}'", filter_.usage)
+                words = f"has the argument '{name}' twice" if name in arguments else f"has no argument '{name}'"
+                self.fail(argument.at, "wrong-type", f"`{node.name}` {words}", filter_.usage)
                 return None
             arguments[name] = argument
         for parameter in filter_.parameters:
