@@ -132,7 +132,7 @@ def _checks_of(contract: Contract) -> Iterator[Check]:
     for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
         yield _quality_check(rule, contract)
     for fresh in contract.freshness:
-        words = f"the newest {fresh.property} is at most {fresh.max_age} old"
+        words = f"the newest {fresh.property} is at most {fresh.longest} old"
         yield Check("freshness", "table", (fresh.property,), fresh, "warning", words, fresh.location)
 
 

@@ -15,6 +15,7 @@ from storymesh.contract.leaving import Form, LeavingRules, Residence
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
+from storymesh.language.static_values import counted
 from storymesh.language.types import NUMBERS, Array, Classification, Field, Integer, Struct, Text, Type
 from storymesh.location import Location
 
@@ -121,7 +122,17 @@ class Freshness:
     property: str
     location: Location
 
+    @cached_property
+    def longest(self) -> str:
+        """`max_age` in words, in the largest unit of which it is a whole number: `7 days`, `36 hours`."""
+        whole = (counted(self.max_age // unit, name) for name, unit in _UNITS if not self.max_age % unit)
+        return next(whole, f"{self.max_age.total_seconds():g} seconds")
 
+
+_UNITS = (  # the largest first
+    *(("day", timedelta(days=1)), ("hour", timedelta(hours=1))),
+    *(("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1))),
+)
 RESTRICTED = "(restricted)"
 """The text in the place of a restricted value."""
 
