@@ -47,7 +47,7 @@ def check(text: str) -> None:
         "{{ (town and 'Jane Doe') | pseudonym }}",
         "{{ ('Jane Doe' if town == 'Bonn' else row.name) | pseudonym }}",
         "{{ town | replace('Bonn', 'Jane Doe') | pseudonym }}",
-        "{{ day | date('Jane Doe') | pseudonym }}",
+        "{{ day | date('Jane Doe %-d') | pseudonym }}",
         "{{ number | plural('Jane') | pseudonym }}",
         "{{ (number * 0 + 4711) | pseudonym }}",
         "{{ -(4711 - number) | pseudonym }}",
