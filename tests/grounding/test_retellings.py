@@ -22,19 +22,20 @@ from storymesh.rewriting.mending import mend, sentences_of
 # Of each domain its faithful and its faulty texts, and the most false alarms. Of the faulty ones made of an accepted
 # text 95 % are caught.
 COUNTS = {
-    "admissions": (30, 60, 22),
-    "claims": (60, 120, 19),
-    "clinical": (60, 120, 16),
-    "credit": (60, 120, 15),
-    "energy": (40, 60, 34),
-    "german": (40, 80, 18),
-    "hotel": (40, 60, 31),
-    "inspections": (24, 36, 24),
-    "logistics": (60, 120, 15),
-    "museum": (24, 48, 19),
-    "outages": (24, 48, 22),
-    "theatre": (30, 60, 18),
+    "admissions": (30, 60, 21),
+    "claims": (60, 120, 17),
+    "clinical": (60, 120, 15),
+    "credit": (60, 120, 14),
+    "energy": (40, 60, 27),
+    "german": (40, 80, 17),
+    "hotel": (40, 60, 29),
+    "inspections": (24, 36, 17),
+    "logistics": (60, 120, 14),
+    "museum": (24, 48, 18),
+    "outages": (24, 48, 21),
+    "theatre": (30, 60, 16),
 }
+MISSED = {("museum", "cause"): 1}  # faults of a kind of which all others are caught, everywhere
 
 
 def told(text: str, language: str = "en", vocabulary: tuple[str, ...] = ()) -> GroundingSource:
@@ -65,8 +66,8 @@ def test_faults_are_caught_and_faithful_texts_pass(domain: str) -> None:
     assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (faithful, faulty)
     assert caught["by itself"] >= 0.95 * total["by itself"]
     assert caught.get("", 0) <= alarms
-    for kind in ("value", "unit", "currency", "modality", "outcome", "negation", "frame"):
-        assert caught.get(kind) == total.get(kind), kind
+    for kind in ("value", "unit", "currency", "modality", "outcome", "negation", "cause", "frame"):
+        assert caught.get(kind, 0) + MISSED.get((domain, kind), 0) == total.get(kind, 0), kind
 
 
 def exchanged(text: str, one: str, other: str) -> str:

@@ -29,7 +29,7 @@ class Citations:
 
 
 class CaseIds:
-    """What the ids of cases look like, by some of them."""
+    """The shapes of the ids of cases, learned from some of them."""
 
     def __init__(self, examples: Iterable[str]) -> None:
         shapes = Counter(map(_shape, examples))

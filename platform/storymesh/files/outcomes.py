@@ -20,7 +20,7 @@ MAX_SUGGESTED = 400
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of a file: it gave a `row`; a model took `no row` of it that the file proves; `where` has `left out`
+    """The outcome of a file: it gave a `row`; a model took `no row` of it that the file proves; `where` has `left out`
     it; it cannot be read now, and the row of its earlier version is `kept`; or it is `refused`. `lasting`: only another
     version of it or of the reader changes that.
     """

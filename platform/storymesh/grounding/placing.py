@@ -1,4 +1,4 @@
-"""What could change places: the rule by which values, and the words between them, stay where they belong.
+"""The rule by which values, and the words between them, stay where they belong: nothing may change places.
 
 Two values are *rivals* if they are of one kind and say different things; so are two words of one list of weighty words,
 and two that are in none. A retelling may tell them anywhere. What stands by one of two rivals in the story and not by
