@@ -6,7 +6,7 @@ import dagster as dg
 
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import product_key
-from storymesh.orchestration.assets.metadata import asset_owners, asset_tags, code_references, column_schema
+from storymesh.orchestration.assets.metadata import asset_owners, asset_tags, definition_metadata
 from storymesh.orchestration.assets.sources import source_key_of, source_kind
 from storymesh.product.definition import Product
 from storymesh.product.sources.server_table import server_relation
@@ -27,14 +27,7 @@ def in_place_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
         tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
         kinds={source_kind(mesh, product)},
-        metadata={
-            "dagster/column_schema": column_schema(contract),
-            "dagster/code_references": code_references(
-                mesh.root, {"contract": contract.location, "product": product.location}
-            ),
-            "contract": dg.MetadataValue.path(contract.location.path),
-            "contract_version": contract.version,
-        },
+        metadata=definition_metadata(mesh.root, product, contract),
     )
     def staying() -> dg.MaterializeResult[Any]:
         server = server_relation(product, contract).server

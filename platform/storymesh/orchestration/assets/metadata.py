@@ -11,6 +11,7 @@ import dagster as dg
 from storymesh.contract.definition import RESTRICTED, Contract, Property, restricted_properties
 from storymesh.location import Location
 from storymesh.narrative.formats import format_of_columns
+from storymesh.product.definition import Product
 
 SAMPLE = "sample"  # the metadata that shows rows, which `sample_erasure` takes out again
 SAMPLE_ROWS = 5
@@ -84,6 +85,17 @@ def code_references(root: Path, locations: Mapping[str, Location]) -> dg.CodeRef
                 for label, location in locations.items()
             ]
         )
+
+
+def definition_metadata(root: Path, product: Product, contract: Contract) -> dict[str, Any]:
+    """Return what the page of a product's asset shows of its files and of its contract."""
+    return {
+        "dagster/column_schema": column_schema(contract),
+        "dagster/code_references": code_references(root, {"contract": contract.location, "product": product.location}),
+        "contract": dg.MetadataValue.path(contract.location.path),
+        "contract_version": contract.version,
+        "license": contract.license or "",
+    }
 
 
 def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:

@@ -30,10 +30,9 @@ from storymesh.orchestration.assets.metadata import (
     SAMPLE,
     asset_owners,
     asset_tags,
-    code_references,
     column_lineage_metadata,
-    column_schema,
     counts_table,
+    definition_metadata,
     sample_table,
 )
 from storymesh.orchestration.assets.sources import source_key_of, source_kind
@@ -114,15 +113,7 @@ def _asset_spec(mesh: Mesh, product: Product, contract: Contract) -> dg.AssetSpe
         tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
         kinds={"iceberg", source_kind(mesh, product)},
         automation_condition=remade_with_inputs(assets_made_for(mesh, product.domain)),
-        metadata={
-            "dagster/column_schema": column_schema(contract),
-            "dagster/code_references": code_references(
-                mesh.root, {"contract": contract.location, "product": product.location}
-            ),
-            "contract": dg.MetadataValue.path(contract.location.path),
-            "contract_version": contract.version,
-            "license": contract.license or "",
-        },
+        metadata=definition_metadata(mesh.root, product, contract),
     )
 
 
