@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
 
 FindingsFormat = Literal["text", "json", "github", "sarif"]
@@ -30,7 +31,6 @@ def check(
         count_findings,
         describe_definitions,
         findings_as_annotations,
-        findings_as_json,
         findings_as_sarif,
     )
     from storymesh.mesh.check import blocking_findings, check_files, count_definitions
@@ -41,9 +41,9 @@ def check(
         findings = check_files(root, ask_dbt=dbt)
     match format:
         case "json":
-            echo_json(findings_as_json(findings))
+            echo_result(findings)
         case "sarif":
-            echo_json(findings_as_sarif(findings, root))
+            echo_result(findings_as_sarif(findings, root))
         case "github":
             for annotation in findings_as_annotations(findings, root):
                 echo(printable_line(annotation))

@@ -6,7 +6,8 @@ import typer
 
 from storymesh.cli.commands.check import FindingsFormat
 from storymesh.cli.options import MeshOption, mesh_root
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
 
 
@@ -27,7 +28,6 @@ def compat(
     """
     from storymesh.cli.output.compat import compat_lines
     from storymesh.cli.output.findings import count_findings, findings_as_annotations, findings_as_sarif
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.compatibility.compare import compare_mesh
     from storymesh.mesh.check import blocking_findings
 
@@ -38,7 +38,7 @@ def compat(
         case "json":
             echo_result(found)
         case "sarif":
-            echo_json(findings_as_sarif(findings, root))
+            echo_result(findings_as_sarif(findings, root))
         case "github":
             for annotation in findings_as_annotations(findings, root):
                 echo(printable_line(annotation))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
-from storymesh.cli.output.console import echo_json
+from storymesh.cli.output.json_document import echo_result
 
 
 def diff(
@@ -20,7 +20,7 @@ def diff(
 
     Records are compared one by one.
     """
-    from storymesh.cli.output.diff import diff_as_json, show_diff
+    from storymesh.cli.output.diff import diff_document, show_diff
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.diff import compare_releases
     from storymesh.mesh.lookup import named_release, next_release
@@ -29,6 +29,6 @@ def diff(
     later = named_release(new, mesh) if new else next_release(earlier)
     found = compare_releases(earlier, later, open_engine, limit, config)
     if format == "json":
-        echo_json(diff_as_json(found))
+        echo_result(diff_document(found))
     else:
         show_diff(found)

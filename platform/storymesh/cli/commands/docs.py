@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.json_document import print_result
 
 STORED = "catalogue.site"  # in the store, with a dot, so that no domain has its name
 
@@ -30,7 +31,6 @@ def docs(
     from storymesh.catalogue.site import write_site
     from storymesh.cli.output.console import echo
     from storymesh.cli.output.counting import count_of
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.check import blocking_findings, check_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.audit_history import open_audit_history
@@ -42,7 +42,4 @@ def docs(
     if errors := blocking_findings(check_mesh(loaded)):
         words = f"the mesh has {count_of(len(errors), 'error')}, and the site shows it as it is: storymesh check"
         echo(words, err=True)
-    if format == "json":
-        echo_result(site)
-    else:
-        echo(f"{count_of(site.pages, 'page')}: open {site.index}")
+    print_result(site, format, lambda made: echo(f"{count_of(made.pages, 'page')}: open {made.index}"))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def evaluate(
     What is right was computed when the release was made; no other model judges.
     """
     from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
-    from storymesh.cli.output.evaluation import evaluation_as_json, show_evaluation
+    from storymesh.cli.output.evaluation import show_evaluation
     from storymesh.engine.open import open_engine
     from storymesh.evaluation.truth import read_truth
     from storymesh.lifecycle.evaluate import load_questions, unmet_demands
-    from storymesh.lifecycle.evaluation_files import write_evaluation
+    from storymesh.lifecycle.evaluation_files import evaluation_as_dict, write_evaluation
     from storymesh.mesh.lookup import named_release
 
     sources = [source for source in (answers, model, baseline, questions) if source is not None]
@@ -107,7 +108,7 @@ def evaluate(
     if into is not None:
         write_evaluation(found, into)
     if format == "json":
-        echo_json(evaluation_as_json(found))
+        echo_result(evaluation_as_dict(found))
     else:
         show_evaluation(found, into)
     missed = unmet_demands(found, demands)

@@ -6,6 +6,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 
 def expire(
@@ -22,7 +23,6 @@ def expire(
     Old are those that neither readers see nor a release was cut from.
     """
     from storymesh.cli.output.expiry import show_expiry
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.instance import dagster_home

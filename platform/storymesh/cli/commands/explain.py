@@ -6,6 +6,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, OutputFormat, mesh_root
 from storymesh.cli.output.console import echo, echo_text
+from storymesh.cli.output.json_document import print_result
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def explain(
     The cases are made from the products as they are published.
     """
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
@@ -60,42 +60,28 @@ def explain(
         _plan(loaded, narrative, format)
     elif profile:
         _profile(build, SAMPLE if cases is None else cases or None, format)
-    elif format == "json":
-        if case is not None:
-            echo_result(explain_case(build, case))
-        elif drops:
-            echo_result(dropped_cases(build, most))
-        else:
-            echo_result({"sql": cases_sql(build)} if sql else explain_narrative(build))
     elif case is not None:
-        show_case(explain_case(build, case))
+        print_result(explain_case(build, case), format, show_case)
     elif drops:
-        show_drops(dropped_cases(build, most))
+        print_result(dropped_cases(build, most), format, show_drops)
     elif sql:
-        echo_text(cases_sql(build))
+        print_result({"sql": cases_sql(build)}, format, lambda found: echo_text(found["sql"]))
     else:
-        show_explanation(explain_narrative(build))
+        print_result(explain_narrative(build), format, show_explanation)
 
 
 def _plan(mesh: "Mesh", narrative: str, format: OutputFormat) -> None:  # noqa: A002
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.transfers import show_transfers
     from storymesh.mesh.in_place import RolesInPlace
 
     plans = RolesInPlace(mesh, mesh.typed(mesh.narrative(narrative))).read_plans()
-    if format == "json":
-        echo_result({"fetched": plans})
-    else:
-        show_transfers(plans)
+    print_result({"fetched": plans}, format, lambda found: show_transfers(found["fetched"]))
 
 
 def _profile(build: "Build", cases: int | None, format: OutputFormat) -> None:  # noqa: A002
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.profile import show_profile
     from storymesh.release.profile import profile_release
 
-    if format == "json":
-        echo_result(profile_release(build, cases))
-        return
-    echo("making a release of some cases, which nobody keeps …", err=True)
-    show_profile(profile_release(build, cases))
+    if format == "text":
+        echo("making a release of some cases, which nobody keeps …", err=True)
+    print_result(profile_release(build, cases), format, show_profile)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
+from storymesh.cli.output.json_document import print_result
 
 
 def export(
@@ -22,7 +23,6 @@ def export(
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.event_log import show_event_log
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.ocel import write_event_log
     from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
@@ -32,7 +32,4 @@ def export(
     current = contracts_of(mesh, found)
     show_contract_changes(found, current)
     log = write(found, warehouse_of(mesh), into, open_engine, current)
-    if format == "json":
-        echo_result(log)
-    else:
-        show_event_log(log)
+    print_result(log, format, show_event_log)

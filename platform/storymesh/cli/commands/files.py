@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.json_document import print_result
 
 
 def files(
@@ -22,7 +23,6 @@ def files(
     Each gave a row, or none that it proves, was left out by `where`, or was refused with a reason.
     """
     from storymesh.cli.output.files import show_file, show_outcomes
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.errors import WrongUsage
     from storymesh.files.definition import is_files_source
     from storymesh.files.outcomes import file_outcomes, read_file
@@ -38,10 +38,7 @@ def files(
     with loaded.open_engine() as engine:
         if file is not None:
             found = read_file(definition.id, collection, engine, file)
-            echo_result(found) if format == "json" else show_file(found)
+            print_result(found, format, show_file)
             return
         outcomes = file_outcomes(definition.id, collection, engine, limit, refused=refused)
-    if format == "json":
-        echo_result(outcomes)
-    else:
-        show_outcomes(outcomes)
+    print_result(outcomes, format, show_outcomes)

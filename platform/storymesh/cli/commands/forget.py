@@ -6,6 +6,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 if TYPE_CHECKING:
     from storymesh.mesh.mesh import Mesh
@@ -51,7 +52,6 @@ def forget(
 
 def _forget_row(loaded: "Mesh", product: str, key: str, form: str, *, yes: bool, remove_old: bool) -> None:
     from storymesh.cli.output.erasure import show_erasure, show_successor
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
 
     plan = plan_erasure(
@@ -78,7 +78,6 @@ def _forget_row(loaded: "Mesh", product: str, key: str, form: str, *, yes: bool,
 
 def _forget_vanished(loaded: "Mesh", product: str, form: str, *, yes: bool, remove_old: bool) -> None:
     from storymesh.cli.output.erasure import show_successor, show_vanished
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.vanished_rows import Vanishing
 
     contract, warehouse = loaded.contract(product), loaded.warehouse

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.output.json_document import echo_result, print_result
 from storymesh.errors import WrongUsage, suggest_name
 
 
@@ -21,7 +22,6 @@ def narrate(
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Try a narrator, estimate its cost, or name words that it lacks."""
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample, show_suggestion
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
@@ -37,16 +37,9 @@ def narrate(
         raise WrongUsage("--dry-run and --suggest-vocabulary are two questions", "ask one of them")
     if suggest_vocabulary:
         suggestion = rewritten_records.suggest_words(build, config)
-        if format == "json":
-            echo_result(suggestion)
-        else:
-            show_suggestion(suggestion, build.narrative.vocabulary)
+        print_result(suggestion, format, lambda found: show_suggestion(found, build.narrative.vocabulary))
     elif dry_run:
-        estimate = rewritten_records.estimate_config(build, config)
-        if format == "json":
-            echo_result(estimate)
-        else:
-            show_estimate(estimate)
+        print_result(rewritten_records.estimate_config(build, config), format, show_estimate)
     elif format == "json":
         results = rewritten_records.sample_results(build, config, sample, lambda usage: None)
         echo_result([{"story": story, "result": result} for story, result in results])

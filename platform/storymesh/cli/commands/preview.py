@@ -8,6 +8,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo_text
+from storymesh.cli.output.json_document import echo_result
 
 
 def preview(
@@ -26,7 +27,6 @@ def preview(
     They are made from the products as they are published. On a terminal, values are marked.
     """
     from storymesh.cli.output.console import console_on
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.record import format_record, mark_record
     from storymesh.dataset.preview import preview_records
     from storymesh.mesh.mesh import load_mesh

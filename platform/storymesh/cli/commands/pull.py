@@ -7,6 +7,7 @@ import typer
 
 from storymesh.cli.options import DigestOption, FormatOption, MeshOption, ReleaseArgument, SignerOption
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 
 def pull(
@@ -21,7 +22,6 @@ def pull(
 
     The copy is whole, or there is none. With --digest or --signer it is also that of whom you trust.
     """
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.pull import pull_release
     from storymesh.mesh.lookup import expectation, named_release

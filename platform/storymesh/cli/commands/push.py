@@ -6,6 +6,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 
 def push(
@@ -22,7 +23,6 @@ def push(
     address from HF_ENDPOINT. A release that prints internal values is never pushed to a public dataset.
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.push import show_push
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.push import plan_push, push_release

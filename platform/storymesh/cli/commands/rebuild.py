@@ -7,6 +7,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 
 def rebuild(
@@ -22,7 +23,6 @@ def rebuild(
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.diff import show_diff
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.rebuild import rebuild_release
     from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import DigestOption, FormatOption, MeshOption, SignerOption, mesh_root
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage
 
 
@@ -27,7 +28,7 @@ def releases(
     A verified release is whole: it is what its lock says. That the lock is the one that its maker wrote is proved by
     --digest or --signer.
     """
-    from storymesh.cli.output.releases import releases_as_json, show_releases
+    from storymesh.cli.output.releases import release_documents, show_releases
     from storymesh.mesh.mesh import load_mesh
     from storymesh.release.catalog import list_releases
 
@@ -50,7 +51,7 @@ def releases(
     chosen = loaded.narrative(narrative).id if narrative else None
     found = list_releases(loaded.releases, chosen)
     if format == "json":
-        echo_json(releases_as_json(found, loaded.root))
+        echo_result(release_documents(found, loaded.root))
     elif found:
         show_releases(found)
     else:

@@ -7,6 +7,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage
 from storymesh.printable import printable_line
 
@@ -93,7 +94,6 @@ def run(
 def _show_nothing_run(loaded: "Mesh", findings: "list[Finding]", form: str, *, named: bool) -> None:
     """Print that nothing was run, and, where nobody named a part of the mesh, which would run."""
     from storymesh.cli.output.findings import count_findings
-    from storymesh.cli.output.json_document import echo_result
 
     if form == "json":
         echo_result({"findings": findings, "outcome": None})
@@ -105,7 +105,6 @@ def _show_nothing_run(loaded: "Mesh", findings: "list[Finding]", form: str, *, n
 def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
     """Print what the products that are made of files would have a run do, and return True."""
     from storymesh.cli.output.files import show_plans
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.file_collections import file_collection
 
     products = _products_of_files(loaded, terms)
@@ -121,7 +120,6 @@ def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]
 def _read_shards(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, written: str) -> bool:
     """Read one shard of the files of the products, print what was done, and return True."""
     from storymesh.cli.output.files import show_shards
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.files.shard import read_shard as shard_of
     from storymesh.mesh.file_collections import file_collection
     from storymesh.product.publish_files import read_shard
@@ -155,7 +153,6 @@ def _products_of_files(loaded: "Mesh", terms: "list[RunTerm]") -> "list[Product]
 def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, again: bool) -> bool:
     """Run, but where a run would find everything as it was, and return True if nothing failed."""
     from storymesh.cli.output.console import console_on
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.run import show_unchanged
     from storymesh.orchestration.run.unchanged import find_unchanged_run
 
@@ -173,7 +170,6 @@ def _execute(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", 
     """Run, print what happens and what comes of it, and return True if nothing failed."""
     from storymesh.cli.logs import new_log, relative_to_here
     from storymesh.cli.output.console import terminal_without_libraries
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.run import RunDisplay, show_outcome
 
     log = new_log(loaded, "run")

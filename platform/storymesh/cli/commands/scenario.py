@@ -6,6 +6,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 
 
 def scenario(
@@ -15,7 +16,6 @@ def scenario(
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Compare the records of each scenario with what its file expects."""
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.dataset.scenario_run import accept_result, run_scenario
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage, suggest_name
 
 
@@ -33,4 +34,4 @@ def schema(
     if kind is None or kind not in FILE_KINDS:
         words = "say which" if kind is None else f"there is no kind of file '{kind}'"
         raise WrongUsage(words, suggest_name(kind or "", FILE_KINDS))
-    echo_json(json.dumps(FILE_KINDS[kind].make_schema(), indent=2, ensure_ascii=False))
+    echo_result(FILE_KINDS[kind].make_schema())

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, OutputFormat, mesh_root
+from storymesh.cli.output.json_document import print_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storymesh.mesh.mesh import Mesh
     from storymesh.product.definition import Product
 
@@ -31,7 +34,6 @@ def show(
 
     Restricted values are masked.
     """
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.products import show_quarantine, show_sample
     from storymesh.errors import WrongUsage
     from storymesh.mesh.mesh import load_mesh
@@ -52,28 +54,23 @@ def show(
     with loaded.open_engine() as engine:
         if quarantined:
             refused = sample_quarantine(engine, store, contract, definition.layout.forms, rows)
-            if format == "json":
-                echo_result(refused)
-            else:
-                show_quarantine(contract, _origin(definition), refused)
+            print_result(refused, format, lambda found: show_quarantine(contract, _origin(definition), found))
             return
         found = sample_product(engine, store, contract, version, rows)
-    if format == "json":
-        echo_result(found)
-    else:
-        show_sample(found)
+    print_result(found, format, show_sample)
 
 
 def _show_grants(mesh: "Mesh", product: str, user: str, format: OutputFormat) -> None:  # noqa: A002
-    from storymesh.cli.output.console import echo_text
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.grants import grant_statements
 
     statements = list(grant_statements(mesh, product, user))
-    if format == "json":
-        echo_result({"statements": statements})
-    else:
-        echo_text("\n".join(f"{statement};" for statement in statements))
+    print_result({"statements": statements}, format, _print_statements)
+
+
+def _print_statements(found: "Mapping[str, list[str]]") -> None:
+    from storymesh.cli.output.console import echo_text
+
+    echo_text("\n".join(f"{statement};" for statement in found["statements"]))
 
 
 def _origin(product: "Product") -> str:

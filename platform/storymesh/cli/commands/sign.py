@@ -7,6 +7,7 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import StorymeshError, WrongUsage
 
 
@@ -24,7 +25,6 @@ def sign(
     It is verified first. `storymesh run` signs new releases itself where STORYMESH_SIGNING_KEY_FILE names a key. What
     is printed is for those who verify: the public key, and the digest of the lock.
     """
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.verify import verify_release
     from storymesh.mesh.lookup import named_release

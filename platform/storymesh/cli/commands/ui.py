@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.json_document import echo_result
 
 
 def ui(
@@ -24,6 +25,5 @@ def ui(
 
 
 def _announce_json(words: str) -> None:
-    from storymesh.cli.output.json_document import echo_result
 
     echo_result({"message": words})

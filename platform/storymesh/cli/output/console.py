@@ -7,7 +7,7 @@ are: there they are data. What libraries print on their own goes to a log file.
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -20,6 +20,7 @@ from storymesh.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 PLAIN_WIDTH = 120
 
@@ -65,6 +66,16 @@ def terminal_without_libraries(log: Path) -> "Iterator[Console]":
             for number, descriptor in enumerate(saved, 1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+def open_table(*columns: str, right: Collection[str] = ()) -> "Table":
+    """Return a table without lines, with the columns of these names, of which those `right` are set to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
 
 
 def console_on(out: TextIO) -> "Console":

@@ -1,19 +1,17 @@
 """Two releases compared, as people read it on a terminal and in a pipe, and as JSON."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
-from storymesh.cli.output.console import console_on
+from storymesh.cli.output.console import console_on, open_table
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from storymesh.lifecycle.diff import ConfigDiff, RecordChange, ReleaseDiff, TextRun
     from storymesh.lifecycle.diff_causes import DiffCause
@@ -26,9 +24,9 @@ def show_diff(diff: "ReleaseDiff") -> None:
     """Print the causes, then the counts, then samples: old words are red or in [-…-], new ones green or in {+…+}."""
     console = console_on(sys.stdout)
     old, new = diff.old, diff.new
-    console.print(f"{old.name} → {new.name}", style="bold", highlight=False)
+    console.print(f"{old.name} → {new.name}", style="bold")
     if diff.same:
-        console.print(f"the same records and drops: digest {old.digest[:12]}", highlight=False)
+        console.print(f"the same records and drops: digest {old.digest[:12]}")
     if diff.causes:
         console.print("\nwhy", style="bold")
     for cause in diff.causes:
@@ -62,11 +60,10 @@ def _cause_line(cause: "DiffCause", console: "Console") -> Text:
     return line.append(printable(f"{cause.old} → {cause.new}"))
 
 
-def _count_table(configs: "Sequence[ConfigDiff]") -> Table:
-    table = Table("config", box=None, pad_edge=False, header_style="bold")
+def _count_table(configs: "Sequence[ConfigDiff]") -> "Table":
     splits = dict.fromkeys(split for config in configs for split in config.rows)
-    for name in (*splits, "added", "gone", "changed", "renewed", "same"):
-        table.add_column(name, justify="right")
+    numbers = (*splits, "added", "gone", "changed", "renewed", "same")
+    table = open_table("config", *numbers, right=numbers)
     for config in configs:
         rows = [config.rows.get(split, (0, 0)) for split in splits]
         sizes = [f"{old:,}" if old == new else f"{old:,} → {new:,}" for old, new in rows]
@@ -77,7 +74,7 @@ def _count_table(configs: "Sequence[ConfigDiff]") -> Table:
 
 def _show_sample(sample: "RecordChange", console: "Console") -> None:
     style = {"added": "green", "gone": "red", "changed": "bold"}[sample.kind]
-    console.print(f"\n── {sample.id} · {sample.kind}", style=style, highlight=False, markup=False)
+    console.print(f"\n── {sample.id} · {sample.kind}", style=style)
     for name, runs in sample.columns.items():
         console.print(f"[{name}]", style="dim", end=" " if name.startswith("facts.") else "\n")
         whole = sample.kind != "changed"
@@ -108,8 +105,8 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def diff_as_json(diff: "ReleaseDiff") -> str:
-    """Return a JSON object: old and new (narrative, version, digest), same, causes, configs and notes.
+def diff_document(diff: "ReleaseDiff") -> dict[str, object]:
+    """Return what is printed as JSON: old and new (narrative, version, digest), same, causes, configs and notes.
 
     A cause has what, name, old and new; a config has counts, reasons and samples, whose columns are runs of words of
     the kind same, old or new.
@@ -118,11 +115,4 @@ def diff_as_json(diff: "ReleaseDiff") -> str:
         name: {"narrative": side.narrative, "version": side.version, "digest": side.digest}
         for name, side in (("old", diff.old), ("new", diff.new))
     }
-    content = {
-        **sides,
-        "same": diff.same,
-        "causes": [asdict(cause) for cause in diff.causes],
-        "configs": [asdict(config) for config in diff.configs],
-        "notes": list(diff.notes),
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return {**sides, "same": diff.same, "causes": diff.causes, "configs": diff.configs, "notes": diff.notes}

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.tree import Tree
 
-from storymesh.cli.output.console import console_on
+from storymesh.cli.output.console import console_on, open_table
 
 if TYPE_CHECKING:
     from storymesh.provenance.explain import CaseExplanation, DroppedCase, NarrativeExplanation
@@ -25,19 +24,15 @@ def show_explanation(plan: "NarrativeExplanation") -> None:
     console = _console()
     closes = f", closes {plan.closes}" if plan.closes else ""
     where = f" where {' '.join(plan.where.split())}" if plan.where else ""
-    console.print(
-        f"{plan.narrative}: one case for each row of {plan.anchor}{where}, at {plan.at}{closes}",
-        markup=False,
-        highlight=False,
-    )
-    cast = _table("role", "product", "contract", "snapshot", "rows")
+    console.print(f"{plan.narrative}: one case for each row of {plan.anchor}{where}, at {plan.at}{closes}")
+    cast = open_table("role", "product", "contract", "snapshot", "rows", right=NUMBERS)
     for member in plan.cast:
         cast.add_row(member.role, member.product, member.contract_version, member.version[:12], f"{member.rows:,}")
-    links = _table("link", "rule", "expect", "a question sees", "none", "one", "many")
+    links = open_table("link", "rule", "expect", "a question sees", "none", "one", "many", right=NUMBERS)
     for link in plan.links:
         members = (f"{count:,}" for count in (link.none, link.one, link.many))
         links.add_row(link.role, link.rule, link.expect, link.question, *members)
-    steps = _table("link", "step of the plan", "rows expected", "rows", "ms")
+    steps = open_table("link", "step of the plan", "rows expected", "rows", "ms", right=NUMBERS)
     for step in plan.steps:
         expected = "" if step.estimated is None else f"{step.estimated:,}"
         steps.add_row(step.link, step.words, expected, f"{step.rows:,}", f"{step.seconds * 1000:,.1f}")
@@ -45,19 +40,19 @@ def show_explanation(plan: "NarrativeExplanation") -> None:
         console.print(table)
         console.print()
     if plan.precedents is not None:
-        console.print(f"precedents: {plan.precedents}", markup=False, highlight=False)
+        console.print(f"precedents: {plan.precedents}")
         console.print()
     for title, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
         listed = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-        console.print(f"{title}: {listed}", highlight=False)
+        console.print(f"{title}: {listed}")
     rows = next((member.rows for member in plan.cast if member.role == plan.anchor), plan.cases)
     selected = f", selected from {rows:,} rows of {plan.anchor}" if plan.where else ""
-    console.print(f"{plan.cases:,} cases in all{selected}", highlight=False)
+    console.print(f"{plan.cases:,} cases in all{selected}")
 
 
 def show_drops(drops: "Iterable[DroppedCase]") -> None:
     """Print each dropped case with the reason."""
-    table = _table("case", "why")
+    table = open_table("case", "why")
     for drop in drops:
         table.add_row(drop.case_id, drop.reason)
     _console().print(table)
@@ -67,13 +62,13 @@ def show_case(case: "CaseExplanation") -> None:
     """Print which rows belong to a case, which nearly do and why, and every value with what a question sees of it."""
     console = _console()
     values = case.values
-    console.print(f"case {values['case_id']}, at {values['at']}", highlight=False)
+    console.print(f"case {values['case_id']}, at {values['at']}")
     for name in ("closes", "status", "split", "dropped", "question_dropped", "known"):
         if values.get(name) is not None:
-            console.print(f"{name.replace('_', ' ')}: {values[name]}", highlight=False)
+            console.print(f"{name.replace('_', ' ')}: {values[name]}")
     for role in case.roles:
         console.print(_link_tree(role))
-    tree = Tree("values", highlight=False)
+    tree = Tree("values")
     for name, value in values.items():
         if name not in PRINTED_ABOVE:
             _add(tree, name, value, values["at"])
@@ -87,7 +82,7 @@ def _console() -> Console:
 
 
 def _link_tree(link: "LinkExplanation") -> Tree:
-    tree = Tree(f"{link.role} ({link.product}), expect {link.expect}", highlight=False)
+    tree = Tree(f"{link.role} ({link.product}), expect {link.expect}")
     for row in link.rows:
         branch = tree.add(f"{'✓' if row.linked else '✗'} {row.key}")
         for note in (*row.why, row.question):
@@ -120,10 +115,3 @@ def _visibility(row: Mapping[str, Any], at: Any) -> str:
     known = row["_known"]
     later = known is None or known > at
     return f" {row['_key']}, {'not known in the question' if later else 'known in the question'}"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
-    return table

@@ -4,9 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from storymesh.cli.output.console import console_on, echo
+from storymesh.cli.output.console import console_on, echo, open_table
 from storymesh.cli.output.counting import count_of
 from storymesh.files.place import describe_place
 from storymesh.printable import printable_line
@@ -29,7 +27,7 @@ def show_outcomes(found: "FileOutcomes") -> None:
     if found.attachments:
         inside = ", ".join(f"{name} {count:,}" for name, count in found.attachments.items())
         echo(printable_line(f"  inside of them: {inside}"))
-    table = Table("file", "bytes", "arrived", "outcome", "why", box=None, pad_edge=False, header_style="bold")
+    table = open_table("file", "bytes", "arrived", "outcome", "why")
     for file in found.sample:
         arrived = f"{file.arrived:%Y-%m-%d %H:%M}" if file.arrived is not None else ""
         why = ": ".join(filter(None, (file.reason, file.detail))) + (

@@ -1,6 +1,5 @@
 """Findings as text, as JSON, as annotations of GitHub, and as SARIF."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,26 +11,6 @@ from storymesh.cli.output.counting import count_of
 from storymesh.errors import Finding
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
-
-
-def findings_as_json(findings: Sequence[Finding]) -> str:
-    """Return a JSON list of objects: path, line, column, severity, rule, words, hint."""
-    return json.dumps(
-        [
-            {
-                "path": finding.location.path,
-                "line": finding.location.line,
-                "column": finding.location.column,
-                "severity": finding.severity,
-                "rule": finding.rule,
-                "words": finding.message,
-                "hint": finding.hint,
-            }
-            for finding in findings
-        ],
-        indent=2,
-        ensure_ascii=False,
-    )
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
@@ -59,7 +38,7 @@ def findings_as_annotations(findings: Sequence[Finding], root: Path) -> list[str
     ]
 
 
-def findings_as_sarif(findings: Sequence[Finding], root: Path) -> str:
+def findings_as_sarif(findings: Sequence[Finding], root: Path) -> dict[str, Any]:
     """Return a SARIF 2.1.0 log, as code scanning takes it."""
     driver = {
         "name": "storymesh",
@@ -67,8 +46,7 @@ def findings_as_sarif(findings: Sequence[Finding], root: Path) -> str:
         "rules": [{"id": rule} for rule in sorted({finding.rule for finding in findings})],
     }
     results = [_sarif_result(finding, root) for finding in findings]
-    log = {"$schema": SARIF, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
-    return json.dumps(log, indent=2, ensure_ascii=False)
+    return {"$schema": SARIF, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
 def _sarif_result(finding: Finding, root: Path) -> dict[str, Any]:

@@ -6,16 +6,27 @@ another type without a note under "Changed" in the changelog.
 
 import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from storymesh.cli.options import OutputFormat
 from storymesh.cli.output.console import echo_json
 from storymesh.errors import DefinitionErrors, Finding, StorymeshError
 from storymesh.redaction import redact
+
+_Result = TypeVar("_Result")
+
+
+def print_result(result: _Result, form: OutputFormat, show: Callable[[_Result], object]) -> None:
+    """Print a result as a JSON document, or for people as `show` does."""
+    if form == "json":
+        echo_result(result)
+    else:
+        show(result)
 
 
 def echo_result(value: object) -> None:

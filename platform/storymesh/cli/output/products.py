@@ -4,9 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from storymesh.cli.output.console import console_on, echo
+from storymesh.cli.output.console import console_on, echo, open_table
 from storymesh.cli.output.counting import count_of
 from storymesh.printable import printable_line
 
@@ -22,10 +20,8 @@ def show_sample(sample: "ProductSample") -> None:
     snapshot = sample.snapshot
     published = f"{snapshot.published_at:%Y-%m-%d %H:%M} UTC"
     echo(f"{snapshot.product} {snapshot.version[:12]}: {count_of(snapshot.rows, 'row')}, published {published}")
-    table = Table("property", "type", "classification", box=None, pad_edge=False, header_style="bold")
-    table.add_column("null", justify="right")
-    for name in ("", *map(str, range(2, len(sample.sample) + 1))):
-        table.add_column(f"row {name or 1}" if sample.sample else "")
+    rows = [f"row {number}" for number in range(1, len(sample.sample) + 1)]
+    table = open_table("property", "type", "classification", "null", *(rows or [""]), right=("null",))
     for column in sample.columns:
         values = [_cell(row[column.name]) for row in sample.sample]
         table.add_row(column.name, column.type, column.classification, f"{column.null_share:.1%}", *values)

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 
-from storymesh.cli.output.console import console_on
+from storymesh.cli.output.console import console_on, open_table
 from storymesh.release.profile_hints import line_title, short_location
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from storymesh.dataset.template_profile import ConfigCost, LineCost
     from storymesh.release.profile import ReleaseProfile
     from storymesh.release.profile_hints import Hint
 
 WIDTH = 100
 BAR = 20  # characters of the longest bar
-LEFT = frozenset({"step", "config", "role", "product", "line", "what", "of all", "of the text"})
 
 
 def show_profile(profile: "ReleaseProfile") -> None:
@@ -25,7 +25,7 @@ def show_profile(profile: "ReleaseProfile") -> None:
     console = console_on(sys.stdout)
     console.width = min(console.width, WIDTH)
     sample = "all" if profile.cases == profile.all_cases else f"a sample of {profile.cases:,} of {profile.all_cases:,}"
-    console.print(f"{profile.narrative}: {sample} cases, {profile.cpu_seconds:,.1f} CPU seconds", highlight=False)
+    console.print(f"{profile.narrative}: {sample} cases, {profile.cpu_seconds:,.1f} CPU seconds")
     for table in (_steps(profile), _roles(profile)):
         if table.row_count:
             console.print()
@@ -39,11 +39,12 @@ def show_profile(profile: "ReleaseProfile") -> None:
         _show_hint(console, hint)
     console.print()
     for note in _notes(profile):
-        console.print(note, highlight=False)
+        console.print(note)
 
 
-def _steps(profile: "ReleaseProfile") -> Table:
-    table = _table("step", "config", "CPU s", "of all", "rows in", "rows out", "peak MiB")
+def _steps(profile: "ReleaseProfile") -> "Table":
+    numbers = ("CPU s", "rows in", "rows out", "peak MiB")
+    table = open_table("step", "config", "CPU s", "of all", "rows in", "rows out", "peak MiB", right=numbers)
     largest = max((step.cpu_seconds for step in profile.steps), default=0.0)
     for step in profile.steps:
         table.add_row(
@@ -58,10 +59,9 @@ def _steps(profile: "ReleaseProfile") -> Table:
     return table
 
 
-def _roles(profile: "ReleaseProfile") -> Table:
-    table = _table(
-        "role", "engine s", "of all", "rows in", "rows out", "a case", "at most", "properties", "bytes a case"
-    )
+def _roles(profile: "ReleaseProfile") -> "Table":
+    numbers = ("rows in", "rows out", "a case", "at most", "properties", "bytes a case")
+    table = open_table("role", "engine s", "of all", *numbers, right=("engine s", *numbers))
     seconds = [role.seconds for role in profile.roles]
     for role in profile.roles:
         table.add_row(
@@ -81,13 +81,13 @@ def _roles(profile: "ReleaseProfile") -> Table:
 def _show_template(console: Console, template: "ConfigCost") -> None:
     each = f"{template.characters:,.0f} characters a record"
     head = f"{template.config}: {template.records:,} records, {each}, {template.seconds:,.2f} s of the engine"
-    console.print(head, highlight=False)
+    console.print(head)
     if not template.is_compared:
-        console.print(f"  {_calm(template)}", highlight=False)
+        console.print(f"  {_calm(template)}")
     else:
         console.print(Padding(_lines(template), (0, 0, 1, 2), expand=False))
     if template.uncounted:
-        console.print(f"  {template.uncounted:,} further loops and includes were not counted", highlight=False)
+        console.print(f"  {template.uncounted:,} further loops and includes were not counted")
 
 
 def _calm(template: "ConfigCost") -> str:
@@ -99,8 +99,9 @@ def _calm(template: "ConfigCost") -> str:
     return f"{several} {rows:,.1f} rows a record, {most:,} at most in one: nothing to change"
 
 
-def _lines(template: "ConfigCost") -> Table:
-    table = _table("line", "what", "least", "mean", "most", "in all", "printed", "of the text")
+def _lines(template: "ConfigCost") -> "Table":
+    numbers = ("least", "mean", "most", "in all", "printed")
+    table = open_table("line", "what", *numbers, "of the text", right=numbers)
     largest = max((line.seconds or 0.0 for line in template.lines), default=0.0)
     for line in template.lines:
         whole = max(template.seconds, largest)
@@ -122,8 +123,8 @@ def _short_title(line: "LineCost") -> str:
 
 
 def _show_hint(console: Console, hint: "Hint") -> None:
-    console.print(f"• {hint.words}", highlight=False)
-    console.print(Padding(hint.advice, (0, 0, 0, 2), expand=False), highlight=False)
+    console.print(f"• {hint.words}")
+    console.print(Padding(hint.advice, (0, 0, 0, 2), expand=False))
 
 
 def _notes(profile: "ReleaseProfile") -> list[str]:
@@ -151,10 +152,3 @@ def _bar(value: float, largest: float, whole: float, width: int = BAR) -> str:
 
 def _count(rows: int | None) -> str:
     return "" if rows is None else f"{rows:,}"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="left" if column in LEFT else "right", overflow="fold")
-    return table

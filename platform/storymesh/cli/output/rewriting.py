@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from storymesh.cli.output.console import console_on
+from storymesh.cli.output.console import console_on, open_table
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def show_suggestion(suggestion: "VocabularySuggestion", vocabulary: Sequence[str
         return
     console.print(f"{suggestion.refused:,} of {suggestion.texts:,} retold texts had an answer that was refused.")
     if suggestion.words:
-        table = Table("word", "texts", "by it alone", "where", box=None, pad_edge=False)
+        table = open_table("word", "texts", "by it alone", "where")
         for word in suggestion.words[:MOST_WORDS]:
             table.add_row(*map(Text, (word.word, f"{word.texts:,}", f"{word.alone:,}", printable(word.example))))
         console.print(table)

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from storymesh.cli.output.console import open_table
 from storymesh.cli.output.counting import count_of
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.spinner import Spinner
+    from rich.table import Table
 
     from storymesh.orchestration.run.events import RunEvent
     from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
@@ -36,7 +37,7 @@ class RunDisplay:
                 if self.console.is_terminal:
                     self._start_moving(message)
             case events.RunPlan(steps):
-                self.console.print(count_of(len(steps), "step"), style="dim", highlight=False)
+                self.console.print(count_of(len(steps), "step"), style="dim")
             case events.StepStart(step):
                 self.running = step
                 self._move(step)
@@ -82,14 +83,14 @@ def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
     _show_tables(console, outcome, {failure.message for failure in outcome.failures.values()})
     end = "done" if outcome.success else f"{count_of(len(outcome.failures), 'step')} failed"
     style = "green" if outcome.success else "red"
-    console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, highlight=False, soft_wrap=True)
+    console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, soft_wrap=True)
 
 
 def show_unchanged(console: Console, outcome: "RunOutcome") -> None:
     """Print the same tables where no run was needed."""
     _show_tables(console, outcome, frozenset())
     words = f"nothing has changed since the last run, so none began ({outcome.seconds:.1f} s); all the same: --again"
-    console.print(words, style="green", highlight=False, soft_wrap=True)
+    console.print(words, style="green", soft_wrap=True)
 
 
 def _show_tables(console: Console, outcome: "RunOutcome", known: Set[str]) -> None:
@@ -105,12 +106,8 @@ def _show_tables(console: Console, outcome: "RunOutcome", known: Set[str]) -> No
         _show_narrative(console, narrative, known)
 
 
-def _products(products: "tuple[ProductOutcome, ...]", known: Set[str]) -> Table:
-    table = Table("product", box=None, pad_edge=False, header_style="bold")
-    table.add_column("rows", justify="right")
-    table.add_column("quarantined", justify="right")
-    table.add_column("version")
-    table.add_column("", overflow="fold")
+def _products(products: "tuple[ProductOutcome, ...]", known: Set[str]) -> "Table":
+    table = open_table("product", "rows", "quarantined", "version", "", right=("rows", "quarantined"))
     for product in products:
         state = _state(product, known)
         table.add_row(
@@ -126,19 +123,16 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome", known: Set[
     console.print(line, soft_wrap=True)
     splits = list(dict.fromkeys(split for rows in narrative.configs.values() for split in rows))
     if narrative.configs:
-        table = Table("config", box=None, pad_edge=False, header_style="bold")
-        for split in splits:
-            table.add_column(split, justify="right")
+        table = open_table("config", *splits, right=splits)
         for config, rows in narrative.configs.items():
             table.add_row(config, *(_count(rows.get(split, 0)) for split in splits))
         console.print(table)
         for config, rows in narrative.configs.items():
             if not any(rows.values()):
                 why = "what was dropped says why" if narrative.drops else "there is no case that it tells"
-                console.print(f"warning: no record is left in '{config}': {why}", style="yellow", highlight=False)
+                console.print(f"warning: no record is left in '{config}': {why}", style="yellow")
     if drops := _flat(narrative.drops):
-        table = Table("dropped", "why", box=None, pad_edge=False, header_style="bold")
-        table.add_column("count", justify="right")
+        table = open_table("dropped", "why", "count", right=("count",))
         for what, reason, count in drops:
             table.add_row(what, reason, _count(count))
         console.print(table)

@@ -31,26 +31,26 @@ def show_trace(
     the queries too.
     """
     console = console_on(sys.stdout)
-    console.print(f"{narrative} {release} · {trace.record} · case {trace.case_id}", style="bold", highlight=False)
+    console.print(f"{narrative} {release} · {trace.record} · case {trace.case_id}", style="bold")
     sources = _SourceLines(folder, of_files)
     for column in trace.columns:
         console.print()
-        console.print(f"[{column.name}]", style="dim", markup=False, highlight=False)
+        console.print(f"[{column.name}]", style="dim")
         if column.retold is not None:
             marks = ((span.begin, span.end, span.expression, bool(span.origins)) for span in column.retold_spans)
             console.print(mark_spans(column.retold, marks), soft_wrap=True)
-            console.print("\n[retold from]", style="dim", markup=False, highlight=False)
+            console.print("\n[retold from]", style="dim")
         console.print(mark_values(column), soft_wrap=True)
         console.print()
         for line in sources.lines(column):
             console.print(line, soft_wrap=True)
     if sources.queries and not sql:
-        console.print(f"\n{len(sources.queries)} queries: --sql prints them", highlight=False)
+        console.print(f"\n{len(sources.queries)} queries: --sql prints them")
     for query, number in sources.queries.items() if sql else ():
-        console.print(f"\nquery {number}:", style="dim", highlight=False)
-        console.print(query + ";", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"\nquery {number}:", style="dim")
+        console.print(query + ";", soft_wrap=True)
     for mistake in trace.mistakes:
-        console.print(f"\nnot so: {mistake}", style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"\nnot so: {mistake}", style="red", soft_wrap=True)
 
 
 def mark_values(column: "TracedColumn") -> Text:

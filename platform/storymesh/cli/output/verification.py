@@ -1,11 +1,11 @@
 """Releases verified one after the other, as text and as JSON."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storymesh.cli.options import OutputFormat
-from storymesh.cli.output.console import echo, echo_json
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.json_document import echo_result
 from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def verify_and_show(
                 "digest": release.digest,
                 "recomputed": found.digest,
                 "lock": found.lock,
-                "signers": list(found.signers),
+                "signers": found.signers,
                 "records": found.records,
-                "differences": list(found.differences),
+                "differences": found.differences,
             }
         )
         if output_format == "text":
@@ -52,7 +52,7 @@ def verify_and_show(
     if output_format == "text" and whole:
         echo(_proof(expected), err=True)
     if output_format == "json":
-        echo_json(json.dumps(results, indent=2, ensure_ascii=False))
+        echo_result(results)
     return whole
 
 
