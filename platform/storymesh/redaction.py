@@ -18,7 +18,7 @@ HIDDEN = "•••"
 
 # Errors of PostgreSQL and MySQL about a value quote it behind a colon, an equals sign or `value`; names do not.
 _VALUES = (
-    (re.compile(r"(?<=: )\"[^\n]*\""), f'"{HIDDEN}"'),
+    (re.compile(r"(?<=: )(?<!bindings: )\"[^\n]*\""), f'"{HIDDEN}"'),
     (re.compile(r"(?<=\bvalue )\"[^\n\"]*\"(?= is out of range)"), f'"{HIDDEN}"'),
     (re.compile(r"(?<=\)=)\([^\n]*?\)(?= (?:already exists|is |conflicts))"), f"({HIDDEN})"),
     (re.compile(r"(?<=Failing row contains )\([^\n]*\)"), f"({HIDDEN})"),

@@ -161,6 +161,8 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     program.write_text(
         "#!/bin/sh\ntrap 'touch cleaned; exit 0' INT\nsleep 300 & echo $! > left\n"
         'for level in INFO WARNING; do echo "2026-11-30 10:56:04 +0000 - dagster - $level - of a sensor"; done\n'
+        "printf 'dagster.events.Failure: no room\\n\\nStack Trace:\\n  File x\\n    raise\\n\\nKeyError: k\\n\\n'\n"
+        "printf 'Stack Trace:\\n  File defect\\n'\n"
         "touch begun\nwhile :; do sleep 0.05; done\n"
     )
     program.chmod(0o755)
@@ -186,3 +188,6 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     output = capfd.readouterr().err
     assert "WARNING - of a sensor" in output
     assert "INFO" not in output
+    assert "\nno room\n" in output
+    assert "File x" not in output, "the way to a failure that is explained"
+    assert "KeyError: k\n\nStack Trace:\n  File defect\n" in output, "that of a defect is printed"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,17 +107,57 @@ def test_dbt_itself_is_not_imported_with_dagster_dbt() -> None:
     assert not done.stdout.split()
 
 
+def installed_dbt(folder: Path, hide_values: Callable[[str], str]) -> Any:
+    (folder / "dbt_project.yml").write_text("name: x\nversion: '1'\nprofile: x\n", encoding="utf-8")
+    (folder / "profiles.yml").write_text("x: {target: y, outputs: {y: {type: duckdb}}}\n", encoding="utf-8")
+    return internals.dbt_resource_class(hide_values)(
+        project_dir=str(folder), profiles_dir=str(folder), dbt_executable=str(Path(sys.executable).with_name("dbt"))
+    )
+
+
 def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
     DbtCliResource = internals.import_dagster_dbt().DbtCliResource  # noqa: N806
     assert isinstance(DbtCliResource._cli_version, functools.cached_property), "it is called otherwise now"
-    (tmp_path / "dbt_project.yml").write_text("name: x\nversion: '1'\nprofile: x\n", encoding="utf-8")
-    (tmp_path / "profiles.yml").write_text("x: {target: y, outputs: {y: {type: duckdb}}}\n", encoding="utf-8")
-    resource = internals.dbt_resource_class()(
-        project_dir=str(tmp_path), profiles_dir=str(tmp_path), dbt_executable=str(Path(sys.executable).with_name("dbt"))
-    )
+    resource = installed_dbt(tmp_path, str)
     assert str(resource._cli_version) == importlib.metadata.version("dbt-core")
     assert callable(DbtCliResource._initialize_dbt_core_adapter), "it is called otherwise now"
     assert resource._initialize_dbt_core_adapter([]) is None, "dbt's database is opened by dbt's process alone"
+
+
+def test_errors_of_dbt_are_printed_as_they_are_made_of_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = internals.import_dagster_dbt()
+    assert callable(package.DbtCliInvocation._stream_stdout), "it is called otherwise now"
+    said = [{"info": {"level": level, "msg": "CZ12"}} for level in ("info", "warn", "error")]
+    printed = SimpleNamespace(_stream_stdout=lambda: iter([*said, "CZ12"]))
+    monkeypatch.setattr(package.DbtCliResource, "cli", lambda *_, **__: printed)
+    heard = list(installed_dbt(tmp_path, lambda words: words.replace("CZ12", "-")).cli(["build"])._stream_stdout())
+    assert [event if isinstance(event, str) else event["info"]["msg"] for event in heard] == ["CZ12", "-", "-", "-"]
+
+
+def test_assets_built_on_another_are_those_of_the_job() -> None:
+    @dg.asset
+    def raw() -> None: ...
+
+    @dg.asset(deps=[raw])
+    def product() -> None: ...
+
+    @dg.asset(deps=[product])
+    def cases() -> None: ...
+
+    @dg.asset(deps=[raw])
+    def other() -> None: ...
+
+    names = {name: dg.AssetKey(name) for name in ("raw", "product", "cases")}
+    definitions = dg.Definitions([raw, product, cases, other], jobs=[dg.define_asset_job("made", list(names))])
+    job = definitions.resolve_job_def("made")
+    assert internals.assets_built_on(job, [names["raw"]]) == {
+        names["product"]: names["raw"],
+        names["cases"]: names["raw"],
+    }
+    assert internals.assets_built_on(job, [names["raw"], names["product"]]) == {names["cases"]: names["product"]}
+    assert internals.assets_built_on(job, [names["cases"]]) == {}
 
 
 def test_events_are_stored_by_one_engine_for_each_file_only_with_our_function(

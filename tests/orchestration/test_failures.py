@@ -147,6 +147,8 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
     }
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
+    assert "fleet/boats was not made: " in last_note(harbour, "yard", "repairs")
+    assert "make room" in last_note(harbour, "late_repairs", "release")
     assert not [event for event in events if isinstance(event, StepRetry)]
     assert [snapshot.version for snapshot in boats.list_snapshots("boats")] == before
     mended, _ = run(harbour)
@@ -159,6 +161,14 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
         since = str(event.asset_materialization.metadata["since_the_last"].value)
     assert "1.0.0-r1 → 1.0.0-r2" in since
     assert "| product | fleet.boats |" in since, "what it was cut from that is new"
+
+
+def last_note(root: Path, *key: str) -> str:
+    """Return why an asset was left out, as its page shows it."""
+    with open_instance(load_mesh(root)) as instance:
+        (record,) = instance.fetch_observations(dg.AssetKey(key), limit=1).records
+    assert record.asset_observation is not None
+    return str(record.asset_observation.metadata[failures.LEFT_OUT].value)
 
 
 def test_unreachable_database_of_dagster_is_explained(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,8 @@ def test_a_failed_model_is_reported_with_its_file_and_the_message_of_dbt(desk: D
             "dbt_project.yml": "name: canal\nprofile: canal\n",
             "models/good.sql": "select 1 as a",
             "models/bad.sql": "select nope from {{ ref('good') }}",
+            "models/ragged.sql": "select * from read_csv('sources/ragged.csv', delim = ';', header = true)",
+            "sources/ragged.csv": "id;day;who\n1;2024-01-01;Ann\n2;2024-01-02;CZ12\n3;CZ13\n",
         },
     )
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine)
@@ -66,6 +68,8 @@ def test_a_failed_model_is_reported_with_its_file_and_the_message_of_dbt(desk: D
         run_dbt(project, "build")
     assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(raised.value)
     assert 'Referenced column "nope" not found' in str(raised.value)
+    assert "sources/ragged.csv: line 4 has 2 fields, 3 are wanted" in str(raised.value)
+    assert "CZ1" not in str(raised.value)
     assert "Traceback" not in str(raised.value)
     write(folder, {"models/bad.sql": "select 1 from {{ ref('god') }}"})
     with pytest.raises(TransformFailed, match="depends on a node named 'god'"):

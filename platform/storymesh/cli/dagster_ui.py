@@ -21,6 +21,7 @@ from storymesh.orchestration.instance import HOME, prepare_dagster_home
 
 STOP_S = 30
 _GOING_ON = re.compile(r"(\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - [\w.]+ - (INFO|DEBUG) - ")
+_EXPLAINED = re.compile(r"^dagster[\w.]*\.Failure: ")
 
 
 def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], None] = echo) -> int:
@@ -108,11 +109,20 @@ def _is_address(host: str) -> bool:
 def _print_safely(output: IO[bytes]) -> None:
     """Print what the servers say, line by line, without what values and names in it would have a terminal do.
 
-    Sensors and runs also say here how they go on, which their pages show; no option of Dagster's leaves that out.
+    Sensors and runs also say here how they go on, which their pages show; no option of Dagster's leaves that out, nor
+    the way through its own files to a failure that is explained.
     """
+    explained = in_trace = False
     for line in output:
-        if not _GOING_ON.match(text := line.decode("utf-8", "replace")):
-            print_output_of_program(text)
+        text = line.decode("utf-8", "replace")
+        if in_trace and text.startswith(" "):
+            continue
+        in_trace = explained and text.startswith("Stack Trace:")
+        if in_trace or _GOING_ON.match(text):
+            continue
+        words = _EXPLAINED.sub("", text)
+        explained = words != text or (explained and not text.strip())
+        print_output_of_program(words)
 
 
 def workspace_of(mesh: Mesh, home: Path) -> Path:

@@ -68,3 +68,10 @@ def without_values(message: str) -> str:
     from storymesh.engine.duckdb import error_words
 
     return error_words.without_values(message)
+
+
+def unsniffable_file(message: str) -> str | None:
+    """Return the CSV file of which an error of the default engine says that it cannot tell how it is laid out."""
+    from storymesh.engine.duckdb import error_words
+
+    return error_words.unsniffable_file(message)

@@ -7,7 +7,7 @@ these is still there and still needed.
 import importlib.metadata
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -70,6 +70,19 @@ def asset_keys_of_step(job: dg.JobDefinition, step: str) -> list[dg.AssetKey]:
     """Return the assets that a step of the job makes."""
     keys = job.asset_layer.get_selected_entity_keys_for_node(NodeHandle.from_string(step))
     return [key for key in keys if isinstance(key, dg.AssetKey)]
+
+
+def assets_built_on(job: dg.JobDefinition, keys: Collection[dg.AssetKey]) -> dict[dg.AssetKey, dg.AssetKey]:
+    """Return the assets that the job makes of `keys`, directly or by way of others, each with one of `keys`."""
+    graph, chosen = job.asset_layer.asset_graph, job.asset_layer.selected_asset_keys
+    found = {key: key for key in keys}
+    ahead = list(keys)
+    while ahead:
+        key = ahead.pop(0)
+        for child in sorted((graph.get(key).child_keys & chosen) - found.keys()):
+            found[child] = found[key]
+            ahead.append(child)
+    return {key: cause for key, cause in found.items() if key != cause}
 
 
 def instance_without_compute_logs(home: Path) -> dg.DagsterInstance:
@@ -179,8 +192,9 @@ def import_dagster_dbt() -> Any:
     return sys.modules["dagster_dbt"]
 
 
-def dbt_resource_class() -> "type[DbtCliResource]":
-    """Return the resource that runs the dbt of this environment without asking it for its version.
+def dbt_resource_class(hide_values: Callable[[str], str]) -> "type[DbtCliResource]":
+    """Return the resource that runs the dbt of this environment without asking it for its version, and whose
+    errors say what `hide_values` makes of them: all that it says ends in the logs of the run.
 
     Asking takes two seconds a domain, and the version is known.
     """
@@ -193,6 +207,22 @@ def dbt_resource_class() -> "type[DbtCliResource]":
         @property
         def _cli_version(self) -> Any:
             return version
+
+        def cli(self, *arguments: Any, **options: Any) -> Any:
+            invocation = super().cli(*arguments, **options)
+            original = invocation._stream_stdout
+
+            def stream_hidden() -> Iterator[str | dict[str, Any]]:
+                for event in original():
+                    if isinstance(event, str):
+                        yield hide_values(event)
+                        continue
+                    if event["info"]["level"] in ("warn", "error"):
+                        event["info"]["msg"] = hide_values(event["info"]["msg"])
+                    yield event
+
+            invocation._stream_stdout = stream_hidden
+            return invocation
 
         def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
             """Return nothing: it would open the domain's database with its plugins in this process, unconfined."""

@@ -10,13 +10,14 @@ from typing import Any
 import dagster as dg
 
 from storymesh.errors import StorymeshError
+from storymesh.orchestration.dagster_internals import assets_built_on
 from storymesh.outage import as_unavailable, is_transient
 from storymesh.redaction import redact
 
 RETRIES = 3
 FIRST_WAIT_S = 2.0
 WAIT_FACTOR = 4  # 2, 8, 32 s
-FAILED = "failed"
+FAILED, LEFT_OUT = "failed", "left_out"
 
 
 @contextmanager
@@ -43,7 +44,8 @@ def dagster_failures(attempt: int | None = None) -> Iterator[None]:
 @contextmanager
 def asset_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Turn what a step of assets raises into what Dagster understands, as `dagster_failures`, and note why at the
-    assets that the step was to make: their pages say no more than that a run failed.
+    assets that the step was to make, and at those of the run that are left out for it: their pages say no more than
+    that a run failed.
 
     The note is an observation, which the interface shows until the asset is made the next time.
     """
@@ -63,17 +65,24 @@ def asset_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> None:
-    metadata: dict[str, Any] = {FAILED: failure.description or "", **failure.metadata}
-    for key in sorted(context.selected_asset_keys):
+    def is_missing(key: dg.AssetKey) -> bool:
         made = context.instance.get_latest_materialization_event(key)
-        if made is None or made.run_id != context.run.run_id:  # a model of dbt may be made before another fails
-            context.log_event(dg.AssetObservation(key, metadata=metadata))
+        return made is None or made.run_id != context.run.run_id  # a model of dbt may be made before another fails
+
+    reason = failure.description or ""
+    missing = sorted(filter(is_missing, context.selected_asset_keys))
+    for key in missing:
+        context.log_event(dg.AssetObservation(key, metadata={FAILED: reason, **failure.metadata}))
+    for key, cause in assets_built_on(context.job_def, missing).items():
+        words = f"{cause.to_user_string()} was not made: {reason}"
+        context.log_event(dg.AssetObservation(key, metadata={LEFT_OUT: words, **failure.metadata}))
 
 
 def as_dagster_failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
     """Return `error` as Dagster records it, without retries: another attempt would change nothing."""
     text = redact(f"{error.message} ({error.hint})" if error.hint else error.message)
-    return dg.Failure(text, metadata={**(metadata or {}), "hint": error.hint or "-"}, allow_retries=False)
+    hint = {"hint": redact(error.hint)} if error.hint else {}
+    return dg.Failure(text, metadata={**(metadata or {}), **hint}, allow_retries=False)
 
 
 def retry_request(attempt: int) -> dg.RetryRequested:

@@ -1,17 +1,27 @@
-"""What dbt says of a project that it refuses, as findings: dbt names file and line within its words, if at all."""
+"""What dbt says of a project that it refuses or cannot build, for people.
+
+As findings: dbt names file and line within its words, if at all. As words: without values of rows, and with the line of
+a CSV that the database does not find.
+"""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from storymesh.engine.open import unsniffable_file, without_values
 from storymesh.errors import Finding
 from storymesh.location import Location
 from storymesh.product.dbt_files import PROJECT_FILE
 from storymesh.product.dbt_syntax import RULE
+from storymesh.product.sources.csv import csv_fault
+from storymesh.product.sources.options import SourceOptions
+from storymesh.product.sources.source import SourceFile
+from storymesh.redaction import hide_values
 
 _FILE = re.compile(r"[\w./-]+\.(?:sql|ya?ml|md|csv|py)\b")
 _NODE = re.compile(r"\b(?:model|snapshot|seed|test)\.\w+\.(\w+)")
 _LINE = re.compile(r"\bline (\d+)\b")
+_NAMED = re.compile(r"^(\w+ Error) in \w+ \S+ \(\S+\)\s+")  # whoever prints it has named the model and its file
 _NOISE = re.compile(r"^Encountered an error: *|-{10,}|Raw Error: *|Error encountered in \S+$")
 
 
@@ -28,6 +38,23 @@ def refusal_findings(errors: Iterable[str], domain: str, root: Path) -> list[Fin
         location = Location(f"domains/{domain}/{name}", int(line[1]) if line else 1)
         found.add(Finding(location, RULE, f"dbt does not take it: {words}"))
     return sorted(found)
+
+
+def explain_dbt_error(message: str, folder: Path) -> str:
+    """Return what dbt says of a model of the domain's `folder`, on a line: without values of rows."""
+    words = hide_values_of_rows(" ".join(message.split()))
+    words = _NAMED.sub(r"\1: ", words)
+    file = unsniffable_file(message)
+    if file is None:
+        return words
+    options = SourceOptions(file=file, header=False)  # whoever looks for a line does not care for its names
+    fault = csv_fault(SourceFile(folder / file, folder, file, None, options))
+    return f"{words.partition(file)[0]}{fault}" if fault is not None else words
+
+
+def hide_values_of_rows(words: str) -> str:
+    """Return what dbt says without the values that its database quotes."""
+    return hide_values(without_values(words))
 
 
 def _own_file(folder: Path, name: str) -> str | None:

@@ -21,13 +21,13 @@ import yaml
 
 from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
-from storymesh.engine.open import DBT_PLUGIN, without_values
+from storymesh.engine.open import DBT_PLUGIN
 from storymesh.errors import DefinitionErrors, TransformFailed
 from storymesh.product.dbt_files import PROJECT_FILE, data_folders, has_dbt_project, read_dbt_project, require_dbt_files
+from storymesh.product.dbt_messages import explain_dbt_error
 from storymesh.product.dbt_process import dbt_command, was_ended
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
-from storymesh.redaction import hide_values
 
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"
@@ -230,7 +230,11 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
         return
     if was_ended(done.returncode):
         raise took_too_long(project, command, project.log_path)
-    errors = failed_nodes(project) or _logged_errors(done.stdout) or [done.stderr.strip()[-2000:] or "dbt said nothing"]
+    errors = (
+        failed_nodes(project)
+        or _logged_errors(done.stdout, project.folder)
+        or [done.stderr.strip()[-2000:] or "dbt said nothing"]
+    )
     raise DbtRefused(project, command, errors)
 
 
@@ -345,12 +349,12 @@ def failed_nodes(project: DbtProject) -> list[str]:
         if result["status"] in ("error", "fail", "runtime error"):
             node = nodes.get(result["unique_id"], {})
             file = f"domains/{project.domain}/{node.get('original_file_path', '')}"
-            message = _without_values(str(result.get("message") or result["status"]))
+            message = explain_dbt_error(str(result.get("message") or result["status"]), project.folder)
             lines.append(f"{node.get('name', result['unique_id'])} ({file}): {message}")
     return lines
 
 
-def _logged_errors(output: str) -> list[str]:
+def _logged_errors(output: str, folder: Path) -> list[str]:
     """Return the messages of errors in dbt's log of JSON lines."""
     messages = []
     for line in output.splitlines():
@@ -360,10 +364,5 @@ def _logged_errors(output: str) -> list[str]:
             continue
         said = event.get("msg", "").strip()
         if event.get("level") == "error" and said and not said.startswith("Traceback"):
-            messages.append(_without_values(event["msg"]))
+            messages.append(explain_dbt_error(event["msg"], folder))
     return messages
-
-
-def _without_values(message: str) -> str:
-    """Return what a database says through dbt, on a line, without values of rows."""
-    return hide_values(without_values(" ".join(message.split())))

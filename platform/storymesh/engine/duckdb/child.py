@@ -209,7 +209,7 @@ def _find_table(session: duckdb.DuckDBPyConnection, name: str, schema: str | Non
 
 
 def _words_of_model(error: BaseException) -> str:
-    return without_values(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return without_values(str(error)).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _say(output: BinaryIO, value: dict[str, Any]) -> None:

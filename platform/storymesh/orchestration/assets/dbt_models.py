@@ -36,6 +36,7 @@ from storymesh.orchestration.dagster_internals import (
     latest_check_evaluations,
 )
 from storymesh.orchestration.failures import as_dagster_failure, asset_failures
+from storymesh.product.dbt_messages import explain_dbt_error, hide_values_of_rows
 from storymesh.product.dbt_process import was_ended
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
 from storymesh.product.dbt_server import is_preloaded, server_address
@@ -125,7 +126,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
                 wait_for_database(engine, project.database)
             state.forget()
             executable, *options = project.command()
-            dbt = dbt_resource_class()(
+            dbt = dbt_resource_class(hide_values_of_rows)(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
                 dbt_executable=executable,
@@ -148,7 +149,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             if not invocation.is_successful():
                 if was_ended(invocation.process.returncode):
                     raise took_too_long(project, "build", project.target_path)
-                failed = "; ".join(failed_nodes(project)) or str(invocation.get_error())
+                failed = "; ".join(failed_nodes(project)) or explain_dbt_error(str(invocation.get_error()), folder)
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
             state.record()
 

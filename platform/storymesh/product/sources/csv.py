@@ -62,7 +62,21 @@ def csv_dialect(delimiter: str, quote: str | None, escape: str | None) -> dict[s
     return {"delimiter": delimiter, "quotechar": quote or '"', "quoting": quoting, "escapechar": escape}
 
 
+def csv_fault(source: SourceFile) -> SourceUnreadable | None:
+    """Return what is wrong with a file, where possible with its first broken line; None: it can be read."""
+    try:
+        for _ in _read_rows(source):
+            pass
+    except SourceUnreadable as error:
+        return error
+    return None
+
+
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
+    return _read_rows(source)
+
+
+def _read_rows(source: SourceFile) -> "pa.RecordBatchReader":
     import pyarrow as pa
     import pyarrow.csv as pc
 
