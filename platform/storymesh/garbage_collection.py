@@ -1,15 +1,18 @@
 """Python's garbage collector, called seldom by work that makes many objects which live on or which it need not free."""
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SELDOM = (50_000, 20, 20)
+_SELDOM = (200_000, 20, 20)
 
 
 def collect_seldom() -> None:
-    """Have this process look for garbage seldom, for good."""
+    """Have this process look for garbage seldom, for good, and not once more when it ends: the system frees its memory
+    at once. To look through what is left would take a short command a fifth of its time."""
     gc.set_threshold(*_SELDOM)
+    atexit.register(gc.freeze)
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def seldom_collected() -> Iterator[None]:
     on. The collector, which starts every 700, takes an eighth to a sixth of the time of either.
     """
     before = gc.get_threshold()
-    collect_seldom()
+    gc.set_threshold(*_SELDOM)
     try:
         yield
     finally:
