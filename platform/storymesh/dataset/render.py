@@ -35,7 +35,8 @@ from storymesh.llm.fences import FENCE
 from storymesh.narrative.conditions import NOT_SELECTED
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative
-from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
+from storymesh.narrative.typed_record import STORY, TypedRecord
+from storymesh.narrative.typed_template import TypedTemplate
 from storymesh.rewriting.prompt import STORY_MARK
 
 SOURCE_COLUMNS = ("facts", "sources")  # the columns that say what a record is made from

@@ -162,11 +162,11 @@ def language_name(code: str) -> str:
 
 
 def _read_formats(code: str, locale: Any) -> LocaleFormats:
-    from babel.dates import get_date_format, get_day_names, get_month_names
     from babel.numbers import format_decimal, format_percent, get_decimal_symbol, get_group_symbol
 
-    months, short_months = get_month_names("wide", locale=locale), get_month_names("abbreviated", locale=locale)
-    weekdays, short_weekdays = get_day_names("wide", locale=locale), get_day_names("abbreviated", locale=locale)
+    # What `babel.dates` would give, which reads the time zones of this machine when it is imported.
+    months, short_months = locale.months["format"]["wide"], locale.months["format"]["abbreviated"]
+    weekdays, short_weekdays = locale.days["format"]["wide"], locale.days["format"]["abbreviated"]
     before, _, after = format_percent(0.07, locale=locale).partition("7")
     samples = {locale.plural_form(count): count for count in [*range(_HIGHEST_SAMPLE, -1, -1), 10**6]}
     pair, separator, last = _list_separators(locale)
@@ -185,7 +185,7 @@ def _read_formats(code: str, locale: Any) -> LocaleFormats:
         separator=separator,
         pair_separator=pair,
         last_separator=last,
-        date_styles={style: _date_codes(code, str(get_date_format(style, locale))) for style in DATE_STYLES},
+        date_styles={style: _date_codes(code, str(locale.date_formats[style])) for style in DATE_STYLES},
         forms=tuple(form for form in FORMS if form in samples),
         plural=locale.plural_form,
     )

@@ -14,7 +14,8 @@ from storymesh.language import ast
 from storymesh.language.static_values import StaticValue
 from storymesh.location import Location
 from storymesh.narrative.conditions import requires_success
-from storymesh.narrative.typed_record import TypedRecord, TypedTemplate
+from storymesh.narrative.typed_record import TypedRecord
+from storymesh.narrative.typed_template import TypedTemplate
 
 OUTCOME = "outcome"
 HINT = (

@@ -1,22 +1,20 @@
 """The records of a narrative, typed: each template checked in the view of its slot, for a config that a language model
 rewrites its prompts as well."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from storymesh.case.scopes import Phase, TypedCase, own_option, unanswered_option
+from storymesh.case.scopes import TypedCase, own_option, unanswered_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
-from storymesh.language.bounds import TemplateCost, template_cost
 from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.parse import parse_template
 from storymesh.language.static_values import Path
-from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplate
+from storymesh.language.typecheck.scope import CheckedExpression
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
-from storymesh.language.variants import MAX_VARIANTS, draw_between
+from storymesh.language.variants import MAX_VARIANTS
 from storymesh.lexicon.language import LANGUAGES
 from storymesh.location import Location
 from storymesh.narrative.conditions import type_condition
@@ -29,24 +27,10 @@ from storymesh.narrative.narrator_definition import Narrator
 from storymesh.narrative.secrets import secret_findings
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
+from storymesh.narrative.typed_template import TypedTemplate, with_variants
 from storymesh.narrative.typed_tool import TypedTool, type_tool
 
 STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
-
-
-@dataclass(frozen=True)
-class TypedTemplate:
-    """The template of one slot, checked in its phase."""
-
-    name: str
-    template: str
-    phase: Phase
-    checked: CheckedTemplate
-
-    @cached_property
-    def cost(self) -> TemplateCost:
-        """What it costs at most to render it."""
-        return template_cost(self.checked.tree)
 
 
 @dataclass(frozen=True)
@@ -125,6 +109,7 @@ class RecordTyper:
         self._findings = findings
         self._labels = LabelTranslations(narrative, views, findings)
         self._parsed: dict[str, Template | None] = {}
+        self._in_view: dict[tuple[object, ...], TypedTemplate | None] = {}
         self.used: set[str] = set()
 
     def type_records(self) -> dict[str, TypedRecord]:
@@ -167,7 +152,7 @@ class RecordTyper:
             tool = type_tool(self._narrative, record, config, scope, self._views.unprintable, self._findings)
             if tool is None:
                 return None
-            templates |= {name: TypedTemplate(name, name, "question", item) for name, item in tool.templates.items()}
+            templates |= {name: TypedTemplate(name, "question", item) for name, item in tool.templates.items()}
         precedents = self._narrative.case.precedents
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
         checked = templates.values()
@@ -236,6 +221,15 @@ class RecordTyper:
             hint = suggest_file(name, self._narrative.templates)
             self._report(location, "unknown-name", f"there is no template '{name}'", hint)
             return None
+        # Configs often ask the same question, or weigh the same option: what they see of it is the same too.
+        view = (name, slot.phase, slot.sees_option, prompt, tried, language)
+        if view not in self._in_view:
+            self._in_view[view] = self._type_in_view(template, slot, prompt=prompt, tried=tried, language=language)
+        return self._in_view[view]
+
+    def _type_in_view(
+        self, template: Template, slot: TemplateSlot, *, prompt: bool, tried: bool, language: str
+    ) -> TypedTemplate | None:
         scope = dict(self._views.scopes[slot.phase])
         if slot.sees_option:
             precedents = scope["precedents"]
@@ -254,7 +248,7 @@ class RecordTyper:
         except DefinitionErrors as error:
             self._findings.extend(finding for finding in error.findings if finding not in self._findings)
             return None
-        typed = TypedTemplate(slot.name, name, slot.phase, checked)
+        typed = TypedTemplate(template.name, slot.phase, checked)
         if fault := typed.cost.static_fault:
             self._report(
                 Location(template.path), "too-large", fault, "repeat less: a `set` doubles what it joins twice"
@@ -349,20 +343,6 @@ class RecordTyper:
             if prompt is not None:
                 prompts[role] = prompt
         return prompts
-
-
-def with_variants(template: TypedTemplate, variants: Sequence[TypedTemplate]) -> TypedTemplate:
-    """Return a template that tells each case by itself or by one of its variants."""
-    if not variants:
-        return template
-    every = [template.checked, *(variant.checked for variant in variants)]
-    checked = CheckedTemplate(
-        draw_between(template.checked.tree, [variant.checked.tree for variant in variants]),
-        frozenset(name for part in every for name in part.names),
-        frozenset(path for part in every for path in part.reads),
-        {path: kind for part in every for path, kind in part.prints.items()},
-    )
-    return replace(template, checked=checked)
 
 
 def _prints(templates: Iterable[TypedTemplate]) -> dict[Path, Classification]:

@@ -7,7 +7,8 @@ from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.language.ast import Draw, Template
 from storymesh.location import Location
 from storymesh.narrative.typed import TypedNarrative
-from storymesh.narrative.typed_record import RecordTyper, TypedTemplate
+from storymesh.narrative.typed_record import RecordTyper
+from storymesh.narrative.typed_template import TypedTemplate
 
 ORIGINAL = "original"  # the name of the template itself among its variants
 

@@ -101,9 +101,8 @@ class Tracer:
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
             columns = []
             for column in record.texts:
-                slot = record.slots[column.slot.name]
                 visible = _names_for(column, names)
-                text, parts = interpreters[slot.name].trace_text(column.draw_id(case_id), visible)
+                text, parts = interpreters[column.slot.name].trace_text(column.draw_id(case_id), visible)
                 columns.append(RenderedColumn(column.path, text, parts))
             yield RenderedCase(case_id, names, tuple(columns))
 

@@ -10,7 +10,7 @@ from storymesh.llm.fences import FENCED, fence
 from storymesh.llm.response_cache import Messages
 from storymesh.narrative.meaning import meaning_of
 from storymesh.narrative.typed import TypedNarrative
-from storymesh.narrative.typed_record import TypedTemplate
+from storymesh.narrative.typed_template import TypedTemplate
 from storymesh.variation.answer import CLOSE, OPEN
 from storymesh.variation.comparison import tree_parts
 

@@ -6,9 +6,10 @@ YAML file null propagates as in SQL: a fact of a missing value is a missing fact
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import is_dataclass, replace
+from copy import copy
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, get_args
 from unicodedata import normalize
 
 from storymesh.errors import DefinitionErrors, Finding
@@ -26,6 +27,7 @@ from storymesh.language.types import (
 from storymesh.location import Location
 
 Node = TypeVar("Node")
+_NODES = frozenset({*get_args(Expression), *get_args(Statement), Template})
 MAX_INCLUDES = 8
 MAX_NAMES = 500
 MAX_STATEMENTS = 20_000  # over all includes, each counted as often as it is included
@@ -83,16 +85,20 @@ class TypeChecker(ExpressionChecker):
         """Return a part of the tree in which each expression bears what was found of it, each include its partial."""
         if isinstance(part, tuple):
             return tuple(map(self.typed, part))  # type: ignore[return-value]
-        if not is_dataclass(part) or isinstance(part, Location | StaticValue):
+        if type(part) not in _NODES:
             return part
-        changes = {name: self.typed(inner) for name, inner in vars(part).items() if not isinstance(inner, str)}
+        tree = copy(part)
+        fields = vars(tree)  # past what freezes it: to build each node by `replace` takes a fifth of a check
+        for name, inner in fields.items():
+            if isinstance(inner, tuple) or type(inner) in _NODES:
+                fields[name] = self.typed(inner)
         if isinstance(part, ast.ExpressionNode):
-            changes["static"] = self.static.get(id(part))
+            fields["static"] = self.static.get(id(part))
             if isinstance(part, ast.FilterCall):
-                changes["locale"] = self.locale
+                fields["locale"] = self.locale
         elif isinstance(part, ast.Include):
-            changes["partial"] = self.partials.get(id(part))
-        return replace(part, **changes)  # type: ignore[type-var]
+            fields["partial"] = self.partials.get(id(part))
+        return tree
 
     def body(self, statements: Iterable[Statement]) -> None:
         for statement in statements:
