@@ -30,7 +30,7 @@ from storymesh.mesh import snapshot_pinning
 from storymesh.mesh.lookup import contracts_of
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.model_access import require_model_for_release
-from storymesh.mesh.residency import residency_findings
+from storymesh.mesh.residency_findings import residency_findings
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.orchestration.assets.states import input_snapshots
 from storymesh.product import extracts as extracts_module

@@ -18,7 +18,8 @@ from storymesh.errors import DefinitionErrors, SourceUnreadable
 from storymesh.orchestration.assets.sources import _matching
 from storymesh.product.definition import Product, read_product
 from storymesh.product.sources import bounds, parquet, xlsx
-from storymesh.product.sources.open import open_product_rows, source_problem
+from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.source_paths import source_problem
 from tests.security.test_contract import read
 
 HEADER = b"id,driver,hours\n"

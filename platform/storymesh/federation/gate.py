@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from storymesh.errors import StorymeshError
-from storymesh.federation.policy import LeavingPolicy, violations
+from storymesh.federation.policy import LeavingPolicy
 from storymesh.federation.receipts import LeastFigures, Leaving, Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest, columns_of
+from storymesh.federation.violations import violations
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

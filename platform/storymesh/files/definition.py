@@ -16,7 +16,6 @@ from storymesh.errors import Finding, suggest_name
 from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
 
-SUFFIX = ".files.yaml"
 MOST_SHARDS = 64
 MAX_PROMPT = 256 * 1024
 BUCKETS = ("s3",)
@@ -205,11 +204,6 @@ class FilesSource:
     prompt: str = field(default="", repr=False)
     findings: tuple[Finding, ...] = field(default=(), compare=False)
     """What is wrong with the file of the prompt."""
-
-
-def is_files_source(source: str | None) -> bool:
-    """Return True for the path of a file that says which files a product is made of."""
-    return source is not None and source.endswith(SUFFIX)
 
 
 def read_files_source(path: Path, root: Path) -> FilesSource:

@@ -12,17 +12,15 @@ from storymesh.contract.sql_rules import sql_rule_findings
 from storymesh.document import read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.federation.server import server_findings
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.location import Location
 from storymesh.mesh.code_location_findings import code_location_findings
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
-from storymesh.mesh.file_collections import files_findings
-from storymesh.mesh.in_place_findings import in_place_findings, unheld_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
-from storymesh.mesh.residency import residency_findings
+from storymesh.mesh.residency_findings import residency_findings
 from storymesh.mesh.sound_part import SoundPart, sound_part
 from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
@@ -30,8 +28,8 @@ from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.product.dbt_files import has_dbt_project
 from storymesh.product.definition import Product
-from storymesh.product.sources.open import source_problem
-from storymesh.product.sources.server_table import server_table_findings
+from storymesh.product.sources.server_relation import server_table_findings
+from storymesh.product.sources.source_paths import source_problem
 
 # Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
@@ -73,7 +71,10 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += [finding for contract in mesh.contracts.values() for finding in sql_rule_findings(contract)]
     findings += [finding for contract in mesh.contracts.values() for finding in server_findings(contract)]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
-    findings += in_place_findings(mesh)
+    if mesh.keeps_in_place:
+        from storymesh.mesh.in_place_findings import in_place_findings
+
+        findings += in_place_findings(mesh)
     findings += _file_findings(mesh.root)
     findings += _unconfined_findings(mesh)
     findings += _name_findings(mesh)
@@ -148,6 +149,8 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         yield from server_table_findings(product, mesh.contracts[product.id])
     if not product.is_model:
         if is_files_source(product.source):
+            from storymesh.mesh.file_definitions import files_findings
+
             yield from files_findings(mesh, product)
         elif product.source is not None and (problem := source_problem(product, folder)):
             message, hint = problem
@@ -189,14 +192,15 @@ def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
         typed = mesh.typed(narrative)
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
-        return [
-            *typed.warnings,
-            *model_findings(narrative, mesh.settings),
-            *residency_findings(mesh.residency, typed),
-            *unheld_findings(mesh, typed),
-        ]
+        findings = [*typed.warnings, *model_findings(narrative, mesh.settings)]
+        findings += residency_findings(mesh.residency, typed)
+        if mesh.keeps_in_place:
+            from storymesh.mesh.in_place_findings import unheld_findings
+
+            findings += unheld_findings(mesh, typed)
     except DefinitionErrors as errors:
         return errors.findings
+    return findings
 
 
 def _model_files(folder: Path, name: str) -> Iterator[Path]:

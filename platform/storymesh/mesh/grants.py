@@ -8,7 +8,7 @@ from storymesh.errors import WrongUsage
 from storymesh.federation.sql import quote_name
 from storymesh.mesh.in_place_rules import RoleRules
 from storymesh.mesh.mesh import Mesh
-from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.server_relation import server_relation
 
 
 def read_columns(mesh: Mesh, product: str) -> tuple[str, ...]:

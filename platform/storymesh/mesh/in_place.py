@@ -16,6 +16,7 @@ from storymesh.federation.plan import TransferPlan
 from storymesh.federation.receipts import Leaving, Receipt
 from storymesh.mesh.case_reach import CaseReach, WantedRows
 from storymesh.mesh.in_place_rules import RoleRules
+from storymesh.mesh.leaving_requests import leaving_requests
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.extracts import ExtractStore
@@ -103,7 +104,7 @@ class RolesInPlace:
 
     def _require_admitted(self) -> None:
         residency = self.mesh.residency
-        for role, request in residency.requests(self.typed).items():
+        for role, request in leaving_requests(residency, self.typed).items():
             if role in self.roles:
                 admit(request, residency.policy(self.mesh.contract(request.product)))
 

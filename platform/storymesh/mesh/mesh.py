@@ -101,6 +101,11 @@ class Mesh:
         return [product for product in self.products.values() if product.domain == domain]
 
     @property
+    def keeps_in_place(self) -> bool:
+        """True if a contract leaves its rows where they are."""
+        return any(contract.in_place is not None for contract in self.contracts.values())
+
+    @property
     def residency(self) -> Residency:
         """Where its products are, and what may leave there."""
         return Residency(self.settings, self.domains, self.contracts)

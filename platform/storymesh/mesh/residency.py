@@ -1,23 +1,19 @@
-"""What leaves which premise in a mesh: of each narrative the columns that have to, held against the contracts' rules.
+"""Where the products of a mesh are and where its cases are made, and by which rules values leave which premise.
 
-Nothing is read for that. What the rules do not allow is a finding at the line that needs it; the gate of the premise
-refuses it once more, when rows are to leave.
+Nothing is read for that. What the rules do not allow is a finding at the line that needs it
+(`mesh/residency_findings.py`); the gate of the premise refuses it once more, when rows are to leave.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
-from storymesh.case.source_condition import source_condition
 from storymesh.contract.definition import Contract
 from storymesh.contract.leaving import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
-from storymesh.federation.policy import LeavingPolicy, refusal
-from storymesh.federation.request import Condition, ExtractRequest, RequestedColumn
+from storymesh.federation.policy import LeavingPolicy
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
-from storymesh.narrative.column_uses import ColumnUse, column_uses, needed_columns
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.definition import Product
@@ -102,113 +98,6 @@ class Residency:
             return {}
         policies = {name: self.policy(self.contracts[role.contract.id]) for name, role in typed.cast.roles.items()}
         return {name: policy.premise for name, policy in policies.items() if policy.guarded}
-
-    def requests(self, typed: TypedNarrative) -> dict[str, ExtractRequest]:
-        """Return what has to leave another premise for the cases of a narrative, by role: whether it may, the gate of
-        the premise says."""
-        found: dict[str, ExtractRequest] = {}
-        if not self.concerns:
-            return found
-        by_value = {(use.role, use.column) for use in column_uses(typed) if use.needs_value}
-        home = self.home_of(typed.narrative.id)
-        for role in typed.cast.roles.values():
-            if not self.is_elsewhere(role.contract.id, typed.narrative.id):
-                continue
-            policy = self.policy(self.contracts[role.contract.id])
-            forms: dict[str, Literal["raw", "hashed"]] = {}
-            for column in sorted(needed_columns(typed, role)):
-                best = policy.form_of(column, home, typed.narrative.purpose)
-                forms[column] = "hashed" if best == "hashed" and (role.name, column) not in by_value else "raw"
-            found[role.name] = ExtractRequest(
-                narrative=typed.narrative.id,
-                role=role.name,
-                product=role.contract.id,
-                contract=role.contract.digest,
-                from_premise=policy.premise,
-                to_premise=home,
-                purpose=typed.narrative.purpose,
-                columns=tuple(RequestedColumn(name=name, form=form) for name, form in forms.items()),
-                filters=_filters(typed) if role.link is None else (),
-            )
-        return found
-
-
-def _filters(typed: TypedNarrative) -> tuple[Condition, ...]:
-    """Return what of `where` the premise of the anchor can hold, so that rows which are no cases stay there."""
-    selection = typed.selection
-    found = source_condition(selection.tree, typed.cast.anchor) if selection is not None else None
-    return (found.condition,) if found is not None else ()
-
-
-def residency_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Finding]:
-    """Yield a finding for each use that a narrative makes of a column that may not leave its premise for that."""
-    if not residency.concerns:
-        return
-    narrative = typed.narrative
-    elsewhere = {
-        name: residency.policy(residency.contracts[role.contract.id])
-        for name, role in typed.cast.roles.items()
-        if residency.is_elsewhere(role.contract.id, narrative.id)
-    }
-    guarded = sorted({policy.premise for policy in elsewhere.values() if policy.guarded})
-    if guarded and narrative.purpose is None:
-        words = f"'{narrative.id}' does not say what for, and nothing leaves {' and '.join(guarded)} without a purpose"
-        hint = "add `purpose:`, one that the rules under `leaves` of its contracts are for"
-        yield Finding(narrative.at("id"), "no-purpose", words, hint)
-        return
-    for use in column_uses(typed):
-        policy = elsewhere.get(use.role)
-        if policy is not None:
-            yield from _finding_of(use, policy, residency.home_of(narrative.id), narrative.purpose)
-    yield from _sent_findings(residency, typed)
-    yield from _model_findings(residency, typed)
-
-
-def _finding_of(use: ColumnUse, policy: LeavingPolicy, to: str, purpose: str | None) -> Iterator[Finding]:
-    wanted: Form = "raw" if use.needs_value else "hashed"
-    if policy.allows(use.column, wanted, to, purpose):
-        return
-    described, hint = refusal(policy, use.column, to, purpose)
-    yield Finding(use.location, RULE, f"'{use.role}.{use.column}' {use.words}, and {described}", hint)
-
-
-def _sent_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Finding]:
-    """Yield a finding for each key that would be sent to a source which stays where it is, and may not."""
-    narrative = typed.narrative
-    for role in typed.cast.roles.values():
-        own = residency.contracts[role.contract.id]
-        there = residency.premise_of(own.id)
-        if own.in_place is None:
-            continue
-        for join in role.joins:
-            other = typed.cast.roles[join.other].contract
-            policy = residency.policy(residency.contracts[other.id])
-            if policy.premise == there or not policy.guarded:
-                continue
-            crosses: Form = "hashed" if role.contract.properties[join.column].hashed is not None else "raw"
-            if not policy.allows(join.other_column, crosses, there, narrative.purpose):
-                described, hint = refusal(policy, join.other_column, there, narrative.purpose)
-                words = f"'{join.other}.{join.other_column}' is sent to {there} as a key of '{role.name}', {described}"
-                place = narrative.at("case", "links", role.name, "on", join.column)
-                yield Finding(place, RULE, words.replace(", it ", ", and it ").replace(", no ", ", and no "), hint)
-
-
-def _model_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Finding]:
-    """Yield a finding for each model that would be sent values of a premise that does not name it."""
-    narrative = typed.narrative
-    for config, record in narrative.records.items():
-        narrator = record.narrator
-        if narrator is None or config not in typed.records:
-            continue
-        models = {("model",): narrator.model} | (
-            {("judge", "model"): narrator.judge.model} if narrator.judge is not None else {}
-        )
-        for steps, model in models.items():
-            place = narrative.at("records", config, "narrator", *steps)
-            for premise in premises_hidden_from(residency, typed, model):
-                words = f"'{config}' sends what it tells to {model}, which may not see values of {premise}"
-                hint = f"who runs the mesh names it in mesh.yaml: premises: {{{premise}: {{models: ['{model}']}}}}"
-                yield Finding(place, "model-not-allowed", words, hint)
 
 
 def premises_hidden_from(residency: Residency, typed: TypedNarrative, model: str) -> list[str]:

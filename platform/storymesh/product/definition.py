@@ -8,7 +8,7 @@ from typing import Any
 
 from storymesh.document import Document, describe_kind, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.location import Location
 from storymesh.product.sources.options import NO_FILE, SourceOptions
 from storymesh.standards.odps import validate_product

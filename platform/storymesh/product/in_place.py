@@ -26,7 +26,7 @@ from storymesh.product.publish import publish
 from storymesh.product.source_audit import audit_of, audit_source
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.open import open_product_rows
-from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.server_relation import server_relation
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.store import ProductStore, Snapshot
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.files.content import FolderFiles, OpenedFile
-from storymesh.files.definition import SUFFIX
+from storymesh.files.definition_path import SUFFIX
 from storymesh.files.listing import literal_folder
 from storymesh.files.reading.content_type import kind_of
 from storymesh.files.reading.reading import KINDS, Kind

@@ -9,7 +9,7 @@ from storymesh.contract.cast import plan_cast
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore

@@ -24,7 +24,7 @@ def files(
     """
     from storymesh.cli.output.files import show_file, show_outcomes
     from storymesh.errors import WrongUsage
-    from storymesh.files.definition import is_files_source
+    from storymesh.files.definition_path import is_files_source
     from storymesh.files.outcomes import file_outcomes, read_file
     from storymesh.mesh.file_collections import file_collection
     from storymesh.mesh.mesh import load_mesh

@@ -141,7 +141,7 @@ def _products_of_files(loaded: "Mesh", terms: "list[RunTerm]") -> "list[Product]
     """Return the products among those of a run that are made of files."""
     from functools import cache
 
-    from storymesh.files.definition import is_files_source
+    from storymesh.files.definition_path import is_files_source
     from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
     from storymesh.orchestration.run.selection import resolve_terms
 

@@ -38,7 +38,7 @@ def trace(
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.trace import show_trace, trace_as_json
     from storymesh.document import path_in_mesh
-    from storymesh.files.definition import is_files_source
+    from storymesh.files.definition_path import is_files_source
     from storymesh.mesh.mesh import load_mesh
     from storymesh.provenance.trace import trace_record
     from storymesh.release.catalog import read_record

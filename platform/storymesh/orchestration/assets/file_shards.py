@@ -4,7 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from storymesh.files.definition import is_files_source, read_files_source
+from storymesh.files.definition import read_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.files.shard import Shard
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh

@@ -9,7 +9,7 @@ from storymesh.orchestration.assets.keys import product_key
 from storymesh.orchestration.assets.metadata import asset_owners, asset_tags, definition_metadata
 from storymesh.orchestration.assets.sources import source_key_of, source_kind
 from storymesh.product.definition import Product
-from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.server_relation import server_relation
 
 IN_PLACE = "in_place"
 

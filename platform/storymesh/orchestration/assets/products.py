@@ -17,7 +17,7 @@ from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
 from storymesh.files.collection import FileCollection
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.files.gathered_summary import GatheredSummary
 from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.file_collections import file_collection

@@ -19,7 +19,7 @@ from storymesh.atomic_write import write_atomically
 from storymesh.document import path_in_mesh
 from storymesh.errors import SourceUnreadable, StorymeshError
 from storymesh.federation.relation import Relation
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
@@ -28,7 +28,7 @@ from storymesh.orchestration.assets.metadata import asset_owners, code_reference
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
 from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import COMPRESSED, OpensTooFar, require_bounded
-from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.server_relation import server_relation
 from storymesh.redaction import redact
 
 SENSOR = "new_files"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.errors import NotPublished, StorymeshError
-from storymesh.files.definition import is_files_source
+from storymesh.files.definition_path import is_files_source
 from storymesh.mesh.dbt_manifest import input_products, snapshot_without_rows
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh

@@ -28,7 +28,7 @@ from storymesh.orchestration.run.selection import FindManifest, RunTerm, resolve
 from storymesh.product.dbt_project import plan_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
-from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.server_relation import server_relation
 from storymesh.release.doubts import release_doubts
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import signing_key

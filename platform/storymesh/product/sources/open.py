@@ -1,39 +1,36 @@
 """The kinds of sources that products can have, and opening the rows of one."""
 
 import hashlib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
-from storymesh.document import suggest_file
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable, StorymeshError
 from storymesh.federation.access import ServerAccess
-from storymesh.input_file import InputFileRefused, open_input, require_input
+from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.dbt_model_server import ModelServer
 from storymesh.product.dbt_state import models_digest
 from storymesh.product.definition import Product
-from storymesh.product.sources.bounds import COMPRESSED, ContentRefused, OpensTooFar, archive_member, require_bounded
+from storymesh.product.sources.bounds import ContentRefused
 from storymesh.product.sources.csv import CSV
 from storymesh.product.sources.dbt_model import open_dbt_model, open_served_model
 from storymesh.product.sources.json_lines import JSON_LINES
 from storymesh.product.sources.kept_rows import KeptRows
-from storymesh.product.sources.options import Format, SourceOptions, format_suffixes
+from storymesh.product.sources.options import Format, SourceOptions
 from storymesh.product.sources.parquet import PARQUET
 from storymesh.product.sources.row_places import RowPlaces
 from storymesh.product.sources.server_table import open_server_rows, server_version
 from storymesh.product.sources.source import SourceFile, SourceFormat
+from storymesh.product.sources.source_paths import file_problem, is_pattern, matching_files, name_inside, source_problem
 from storymesh.product.sources.xlsx import XLSX, sheet_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS: Mapping[Format, SourceFormat] = {"csv": CSV, "parquet": PARQUET, "jsonl": JSON_LINES, "xlsx": XLSX}
-MAX_FILES = 10_000
-_PATTERN = re.compile(r"[*?\[]")
 
 
 def open_product_rows(
@@ -83,7 +80,7 @@ def _open_files(
     sources = []
     for path in paths:
         label = f"{product.source_location}: {path.name}"
-        if problem := _file_problem(path, path.parent, options):
+        if problem := file_problem(path, path.parent, options):
             raise SourceUnreadable(f"{label}: {problem[0]}", problem[1])
         sources.append(SourceFile(path, path.parent, label, contract, options))
     return _chain_rows(sources, [_format_of(path, options, path.parent) for path in paths], engine)
@@ -108,7 +105,7 @@ def open_raw_rows(path: Path, options: SourceOptions, engine: Engine) -> "pa.Rec
     folder = path.parent.resolve()
     paths = raw_files(path)
     for file in paths:
-        if problem := _file_problem(file, folder, options):
+        if problem := file_problem(file, folder, options):
             raise SourceUnreadable(f"{file.name}: {problem[0]}", problem[1])
     sources = [SourceFile(file, folder, file.name, None, options) for file in paths]
     return _chain_rows(sources, [_format_of(file, options, folder) for file in paths], engine)
@@ -117,7 +114,7 @@ def open_raw_rows(path: Path, options: SourceOptions, engine: Engine) -> "pa.Rec
 def raw_format(path: Path, options: SourceOptions) -> Format | None:
     """Return the format of a file, or of the first that a pattern means; None where nothing says it."""
     paths = raw_files(path)
-    return options.format_of(_name_inside(paths[0], options, paths[0].parent)) if paths else None
+    return options.format_of(name_inside(paths[0], options, paths[0].parent)) if paths else None
 
 
 def raw_content(path: Path, options: SourceOptions, size: int) -> bytes:
@@ -150,7 +147,7 @@ def raw_sheet_rows(path: Path, options: SourceOptions, count: int) -> list[list[
 def raw_files(path: Path) -> list[Path]:
     """Return the file at a path, or the files that it means as a pattern, by name."""
     path = path.parent.resolve() / path.name
-    return matching_files(path.parent, path.name) if _PATTERN.search(path.name) else [path.resolve()]
+    return matching_files(path.parent, path.name) if is_pattern(path.name) else [path.resolve()]
 
 
 def _source_files(product: Product, contract: Contract, folder: Path) -> list[SourceFile]:
@@ -262,74 +259,7 @@ def source_digest(
     return digests.hexdigest()
 
 
-def matching_files(folder: Path, source: str) -> list[Path]:
-    """Return the files below a folder that a source means, by their paths: the one of this very name, or those of a
-    pattern, which are files."""
-    literal = folder / source
-    if not _PATTERN.search(source) or literal.is_file():
-        return [literal]
-    return sorted(path for path in folder.glob(source) if path.is_file())
-
-
-def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
-    """Return message and hint when the source of `product`, relative to the domain's `folder`, cannot be read."""
-    source = product.source or ""
-    try:
-        paths = matching_files(folder, source)
-    except (OSError, ValueError, NotImplementedError) as error:
-        return f"this is no pattern of files: {error}", "for instance sources/orders-*.csv"
-    if not paths:
-        return "no file has a name of this pattern", f"looked in {folder}"
-    if len(paths) > MAX_FILES:
-        return f"{len(paths):,} files have a name of this pattern, at most {MAX_FILES:,} are read", "put them together"
-    for path in paths:
-        if problem := _file_problem(path, folder, product.layout):
-            beside = path.relative_to(folder).as_posix()
-            return problem if beside == source else (f"{beside}: {problem[0]}", problem[1])
-    return None
-
-
-def _file_problem(path: Path, folder: Path, options: SourceOptions) -> tuple[str, str] | None:
-    try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            return "the file leads out of the domain's folder", "a domain reads its own files: put it into sources/"
-        if path.is_dir():
-            return "this is a folder, a file is wanted", ""
-        if not path.exists():
-            siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            if not siblings:
-                return "there is no such file, nor its folder", f"looked for {path}"
-            return "there is no such file", suggest_file(path.name, siblings)
-        require_input(path, folder)
-        require_bounded(path)
-    except InputFileRefused as error:
-        return f"the file {error.reason}", error.hint
-    except OpensTooFar as error:
-        return f"the file {error}", error.hint
-    except RuntimeError:
-        return "the file is a link that leads back to itself", "put the file itself there"
-    except (OSError, ValueError) as error:
-        return f"this is no path of a file: {error}", "for instance sources/ports.csv"
-    if options.format_of(_name_inside(path, options, folder)) is None:
-        suffix = "".join(path.suffixes[-2:] if path.suffix.lower() in COMPRESSED else path.suffixes[-1:])
-        said = f"{{file: {path.name}, format: csv}}"
-        hint = f"use {', '.join(format_suffixes())}, say its format as in {said}, or a dbt model"
-        return f"a file '{suffix}' cannot be read", hint
-    return None
-
-
-def _name_inside(path: Path, options: SourceOptions, folder: Path) -> str:
-    """Return a name that says the format: of an archive whose own name does not, that of the file inside."""
-    if path.suffix.lower() != ".zip" or options.format_of(path.name) is not None:
-        return path.name
-    try:
-        with open_input(path, folder) as file:
-            return archive_member(file, options.member).filename
-    except (InputFileRefused, ContentRefused):
-        return f"{path.name}.csv"  # whoever opens it says what is wrong
-
-
 def _format_of(path: Path, options: SourceOptions, folder: Path) -> SourceFormat:
-    found = options.format_of(_name_inside(path, options, folder))
+    found = options.format_of(name_inside(path, options, folder))
     assert found is not None, "a file without a format is refused before"
     return FORMATS[found]

@@ -1,0 +1,8 @@
+"""How the path of a files definition is told from that of data: all that those need who read neither."""
+
+SUFFIX = ".files.yaml"
+
+
+def is_files_source(source: str | None) -> bool:
+    """Return True for the path of a file that says which files a product is made of."""
+    return source is not None and source.endswith(SUFFIX)
