@@ -48,7 +48,14 @@ SHIPS = Product("ships", {"id": "string", "name": "string"}, timeless=True, rest
 STORMS = Product(
     "storms", {"id": "string", "sea": "string", "began": "timestamp", "ended": "timestamp"}, event="began", end="ended"
 )
-CALLS = Product("calls", {"id": "string", "ship": "string", "called": "timestamp"}, event="called")
+COUNTS = {"crew": "crew_told", "boxes": "boxes_told", "pets": "pets_told"}
+CALLS = Product(
+    "calls",
+    {"id": "string", "ship": "string", "called": "timestamp"}
+    | {column: kind for name, told in COUNTS.items() for column, kind in ((name, "integer"), (told, "timestamp"))},
+    event="called",
+    known_of=COUNTS,
+)
 PRICES = Product("prices", {"id": "string", "day": "date"}, event="day")
 AT = datetime(2024, 3, 10, 12)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -66,8 +73,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"id": "blue", "sea": "blue", "began": AT, "ended": None},
     ],
     "call": [
-        {"id": "c1", "ship": "s/1", "called": AT - HOUR},
-        {"id": "c2", "ship": "s/1", "called": AT + DAY},
+        {"id": "c1", "ship": "s/1", "called": AT - HOUR, "crew": 12, "crew_told": AT + 2 * HOUR,
+         "boxes": 40, "boxes_told": AT, "pets": 2},
+        {"id": "c2", "ship": "s/1", "called": AT + DAY, "crew": 5, "crew_told": AT + 2 * DAY},
         {"id": "c3", "ship": "s/1", "called": AT + 4 * DAY},
         {"id": "c4", "ship": "s/1", "called": None},
     ],
@@ -75,7 +83,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
-REPORT = "{{ case.id }} {{ ship.name | pseudonym if ship.name is not none else 'no ship' }}\n"
+REPORT = """\
+{{ case.id }} {{ ship.name | pseudonym if ship.name is not none else "no ship" }}
+{% for c in call %}{{ c.crew | default(0) }} {{ c.boxes | default(0) }} {{ c.pets | default(0) }} {% endfor %}
+"""
 PRODUCTS = {"delay": DELAYS, "ship": SHIPS, "storm": STORMS, "call": CALLS, "price": PRICES}
 
 
@@ -187,6 +198,13 @@ def test_a_case_shows_linked_and_nearly_linked_rows_with_reasons(build: Build, p
     words, _, values = printed().partition("values\n")
     assert words == CASE
     assert "storm: 2" in values
+    counts = re.findall(r"(?:crew|boxes|pets): \d.*", values)
+    assert counts == [
+        "boxes: 40",
+        "crew: 12, not in the question: known 2 h after case.at",
+        "pets: 2, not in the question: no question ever knows it",
+        "crew: 5",  # of a row that the question does not see at all, as stands above its values
+    ]
     assert "name: (restricted)" in values
     assert "Ever" not in values
     show_case(explain_case(build, "gone/c"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link, Precedents
@@ -14,11 +15,20 @@ from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.language.types import Array, Field, Struct
-from storymesh.provenance.link_explanation import HIDDEN, LinkExplanation, explain_links, span_text
+from storymesh.provenance.link_explanation import (
+    HIDDEN,
+    LinkExplanation,
+    as_moment,
+    distance_text,
+    explain_links,
+    span_text,
+)
 from storymesh.provenance.plan_steps import PlanStep, plan_steps
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+
+UNSEEN = "_unseen"  # beside what every linked row bears of its own
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,8 @@ def dropped_cases(build: Build, limit: int) -> list[DroppedCase]:
 
 @dataclass(frozen=True)
 class CaseExplanation:
-    """Everything that belongs to one case: its columns, and for each role which rows are linked, which not, and why."""
+    """Everything that belongs to one case: its columns, and for each role which rows are linked, which not, and why.
+    A row of `values` that the question sees says under `_unseen` which of its values it does not see, and why."""
 
     values: Mapping[str, Any]
     roles: tuple[LinkExplanation, ...]
@@ -153,11 +164,51 @@ def explain_case(build: Build, case_id: str) -> CaseExplanation:
         if not found:
             known = engine.fetch_table(cases.select("case_id").limit(10_000))["case_id"].to_pylist()
             raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", suggest_name(case_id, known))
-        case = _mask_restricted(found[0], build)
+        case = _mask_restricted(_mark_unseen(found[0], build), build)
         splits = engine.read_parquet(build.files.splits)
         for row in engine.fetch_rows(splits.filter(splits["case_id"] == case_id)):
             case["dropped"] = case["dropped"] or row["dropped"]
         return CaseExplanation(case, tuple(explain_links(build, engine, case_id)))
+
+
+def _mark_unseen(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
+    """Return the case with `_unseen` in each row that its question sees: property -> why it does not see that value."""
+    typed, marked = build.typed, dict(case)
+    for role in typed.cast.roles.values():
+        marked[role.column] = _with_unseen(case[role.column], role, build, case["at"])
+    if facts := case.get("hindsight"):
+        kinds = {name: fact.checked.value.type for name, fact in typed.case.facts.items()}
+        kinds |= {name: kind.item.type for name, kind in kinds.items() if isinstance(kind, Array)}
+        roles = {
+            name: typed.cast.roles[kind.origin]
+            for name, kind in kinds.items()
+            if isinstance(kind, Struct) and kind.origin in typed.cast.roles
+        }
+        rows = {name: _with_unseen(facts[name], role, build, case["at"]) for name, role in roles.items()}
+        marked["hindsight"] = {**facts, **rows}
+    return marked
+
+
+def _with_unseen(value: Any, role: Role, build: Build, at: datetime) -> Any:
+    from storymesh.case.link import KNOWN
+
+    if isinstance(value, list):
+        return [_with_unseen(row, role, build, at) for row in value]
+    if value is None or value[KNOWN] is None or value[KNOWN] > at:
+        return value  # of a row that is not seen no value is
+    cast, unseen = build.typed.cast, dict[str, str]()
+    for name in role.contract.properties:
+        if value.get(name) is None:
+            continue
+        if cast.never_known(role, name):
+            unseen[name] = "no question ever knows it"
+        elif not cast.known_with_row(role, name):
+            known = as_moment(value[role.known_at_of(name) or role.contract.event_time])
+            if known is None:
+                unseen[name] = "no question ever knows it"
+            elif known > at:
+                unseen[name] = f"known {distance_text(known - at)}"
+    return {**value, UNSEEN: unseen} if unseen else value
 
 
 def _mask_restricted(case: Mapping[str, Any], build: Build) -> dict[str, Any]:

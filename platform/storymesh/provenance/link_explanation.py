@@ -179,7 +179,7 @@ class _LinkOfCase:
 
     def _time_reasons(self, row: Mapping[str, Any], linked: bool) -> Iterator[str]:
         contract, link = self.role.contract, self.link
-        event = _as_moment(row[contract.event_time]) if contract.event_time else None
+        event = as_moment(row[contract.event_time]) if contract.event_time else None
         if event is None or not self._has_time_rule:
             return
         reason = f"{contract.event_time} is {distance_text(event - self.at)}"
@@ -193,7 +193,7 @@ class _LinkOfCase:
             else:
                 yield reason if event > self.at else f"{reason}, but a later row comes before case.at"
         elif link.overlaps is not None and contract.end_time is not None:
-            end = _as_moment(row[contract.end_time])
+            end = as_moment(row[contract.end_time])
             ends = f"{contract.end_time} is {distance_text(end - self.at)}" if end else f"{contract.end_time} is open"
             slack = link.overlaps.slack
             inside = event - slack <= self.at and (end is None or self.at <= end + slack)
@@ -277,7 +277,8 @@ def _shown_value(role: Role, column: str, value: Any, build: Build) -> str:
     return HIDDEN if hidden else "—" if value is None else str(value)
 
 
-def _as_moment(value: date | None) -> datetime | None:
+def as_moment(value: date | None) -> datetime | None:
+    """Return a date as its midnight in UTC, a moment as it is."""
     return value if value is None or isinstance(value, datetime) else datetime.combine(value, time())
 
 
@@ -285,5 +286,5 @@ def _equals(column: "ir.Value", value: Any) -> "ir.BooleanValue":
     from storymesh.case.link import to_timestamp
 
     if isinstance(value, date):
-        return to_timestamp(column) == _as_moment(value)
+        return to_timestamp(column) == as_moment(value)
     return column == value

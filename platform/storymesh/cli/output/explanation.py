@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storymesh.provenance.link_explanation import LinkExplanation
 
 NUMBERS = frozenset({"rows", "rows expected", "ms", "none", "one", "many"})
-INTERNAL = frozenset({"_known", "_key", "_later", "_asked"})
+INTERNAL = frozenset({"_known", "_key", "_later", "_asked", "_unseen"})
 WIDTH = 100
 PRINTED_ABOVE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
 
@@ -95,7 +95,7 @@ def _link_tree(link: "LinkExplanation") -> Tree:
     return tree
 
 
-def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
+def _add(tree: Tree, name: str, value: Any, at: Any, note: str = "") -> None:
     if isinstance(value, list):
         branch = tree.add(f"{name}: {len(value)}")
         for item in value:
@@ -104,9 +104,9 @@ def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
         branch = tree.add(f"{name}{_visibility(value, at)}")
         for key, item in value.items():
             if key not in INTERNAL:
-                _add(branch, key, item, at)
+                _add(branch, key, item, at, value.get("_unseen", {}).get(key, ""))
     else:
-        tree.add(f"{name}: {'—' if value is None else value}")
+        tree.add(f"{name}: {'—' if value is None else value}{note and f', not in the question: {note}'}")
 
 
 def _visibility(row: Mapping[str, Any], at: Any) -> str:
