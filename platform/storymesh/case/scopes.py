@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from storymesh.case.definition import Case, Outcome, match_column
+from storymesh.case.definition import QUOTED_FIELDS, Case, Outcome, match_column
 from storymesh.case.resolve import Cast, LocationOf, Role
 from storymesh.case.withheld_values import withheld_value_findings
 from storymesh.errors import DefinitionErrors, Finding
@@ -196,14 +196,10 @@ def _scopes(
 def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], closes: Field) -> Struct:
     """Return the type of a precedent option: an action, how often tried and worked, cases to quote."""
     score = outcome["score"]
+    own = (Field(Text()), Field(Text()), Field(Timestamp()), closes, score, outcome["worked"])
     quoted = Struct(
         {
-            "id": Field(Text()),
-            "cited_as": Field(Text()),
-            "at": Field(Timestamp()),
-            "closes": closes,
-            "score": score,
-            "worked": outcome["worked"],
+            **dict(zip(QUOTED_FIELDS, own, strict=True)),
             **{name: replace(fact.checked.value.field, nullable=True) for name, fact in facts.items()},
         },
         origin="precedent",

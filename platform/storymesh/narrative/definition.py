@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from storymesh.case.definition import Case, Definition, Expression, Name, pattern_check
+from storymesh.case.definition import QUOTED_FIELDS, Case, Definition, Expression, Name, pattern_check
 from storymesh.contract.leaving import PURPOSE
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
@@ -347,6 +347,11 @@ def read_narrative(path: Path, root: Path) -> Narrative:
     for fact in file.case.facts:
         if fact in RESERVED or fact in file.cast:
             message = f"'{fact}' already means something in templates"
+            findings.append(
+                Finding(document.key_at("case", "facts", fact), "reserved-name", message, "name the fact otherwise")
+            )
+        elif fact in QUOTED_FIELDS and file.case.precedents is not None:
+            message = f"'{fact}' is what a case that precedents quote has of its own, so its fact would hide that"
             findings.append(
                 Finding(document.key_at("case", "facts", fact), "reserved-name", message, "name the fact otherwise")
             )
