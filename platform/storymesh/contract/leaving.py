@@ -108,10 +108,6 @@ class LeavingRules:
         found = [rule for rule in self.rules if rule.allows(column, to, purpose)]
         return max(found, key=lambda rule: STRENGTH[rule.form], default=None)
 
-    def reaches(self, to: str, purpose: str | None) -> bool:
-        """Return True if some rule lets something go to a place for a purpose."""
-        return any(to in rule.to and purpose in rule.purposes for rule in self.rules)
-
     def hashed_together(self, columns: tuple[str, ...]) -> tuple[frozenset[str], ...]:
         """Return which of these columns leave hashed, for each place and purpose for which any of them does."""
         aims = dict.fromkeys((to, purpose) for rule in self.rules for to in rule.to for purpose in rule.purposes)

@@ -24,8 +24,7 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
     from storymesh.engine import dialect
-    from storymesh.federation.hashing import hash_in_engine
-    from storymesh.federation.keyed_hash import leaving_key
+    from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
     from storymesh.language.compile.values import pseudonym
 
     cast = build.typed.cast

@@ -1,6 +1,13 @@
 """The keyed hash of a value that leaves its premise, and the key that it is made with."""
 
 import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    HashText = Callable[[ir.Value], ir.StringValue]
 
 HASH_LENGTH = 64
 
@@ -14,3 +21,17 @@ def leaving_key(mesh_key: bytes) -> bytes:
 def hashed_value(value: str | int, key: bytes) -> str:
     """Return the keyed hash of one value."""
     return hashlib.sha256(key + b"|" + str(value).encode()).hexdigest()
+
+
+def hash_in_engine(key: bytes) -> "HashText":
+    """Return what makes SHA-256(key, `|`, value) of a value of a table that an engine has open, where null stays null.
+    The queries do not spell out the key."""
+    import ibis
+
+    from storymesh.engine import dialect
+
+    def hashed(value: "ir.Value") -> "ir.StringValue":
+        digest = dialect.sha256_hex(dialect.secret_text(key.decode() + "|").concat(value.cast("string")))
+        return ibis.ifelse(value.isnull(), ibis.null("string"), digest)
+
+    return hashed

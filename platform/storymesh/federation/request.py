@@ -7,14 +7,14 @@ below; there is no way to write anything else, so what a statement touches is wh
 import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from storymesh.contract.leaving import Form, Grain, Purpose
+from storymesh.contract.leaving import Form, LeastGroup, Purpose
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 PremiseName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -93,93 +93,12 @@ Condition = Annotated[
 ]
 
 
-class TimeWindow(_Part):
-    """Rows whose `column` lies between two moments, both inclusive; None: no bound. `or_null`: a null is within."""
-
-    column: ColumnName
-    start: datetime | None = None
-    end: datetime | None = None
-    or_null: bool = False
-
-    def covers_whole(self, grain: Grain) -> bool:
-        """Return True if the window cuts no period: it begins with one, and ends with the last moment of one."""
-        after = None if self.end is None else self.end + timedelta(microseconds=1)
-        return all(moment is None or _begins(moment, grain) for moment in (self.start, after))
-
-
-class SentColumn(_Part):
-    """A column of another product whose values are sent in as keys: `form` is how they cross."""
-
-    product: ColumnName
-    column: ColumnName
-    form: Literal["raw", "hashed"] = "raw"
-
-
-class SentKeys(_Part):
-    """A set of keys that only rows of it are wanted: `columns` of the product equal those of `sent`, place by place.
-
-    The values travel beside the request, as a table of `count` different rows whose columns are called as `columns`
-    are; `digest` is the SHA-256 of their content.
-    """
-
-    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=100)]
-    sent: Annotated[tuple[SentColumn, ...], Field(min_length=1, max_length=100)]
-    count: Annotated[int, Field(ge=0)]
-    digest: str = ""
-
-    @model_validator(mode="after")
-    def _in_pairs(self) -> "SentKeys":
-        if len(self.columns) != len(self.sent):
-            raise ValueError(f"{len(self.sent)} columns are sent for {len(self.columns)}")
-        return self
-
-
-class Figure(_Part):
-    """A figure of a group: `function` of the values of `column`; `count` without a column counts rows."""
-
-    name: ColumnName
-    function: Literal["count", "sum", "min", "max"]
-    column: ColumnName | None = None
-
-    @model_validator(mode="after")
-    def _of_a_column(self) -> "Figure":
-        if self.column is None and self.function != "count":
-            raise ValueError(f"{self.function} is of a column")
-        return self
-
-
-class FigureGroups(_Part):
-    """Figures instead of rows: of each group of equal `by`, and of each whole period of `grain` of the column `period`.
-
-    Of groups with fewer than `subjects` different values of `of` nothing comes.
-    """
-
-    by: tuple[RequestedColumn, ...] = ()
-    period: ColumnName | None = None
-    grain: Grain | None = None
-    figures: Annotated[tuple[Figure, ...], Field(min_length=1, max_length=1_000)]
-    subjects: Annotated[int, Field(ge=0)] = 0
-    of: ColumnName | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that the groups are of."""
-        return tuple(column.name for column in self.by)
-
-    @model_validator(mode="after")
-    def _together(self) -> "FigureGroups":
-        if (self.period is None) != (self.grain is None):
-            raise ValueError("a grain is of a column")
-        if self.subjects and self.of is None:
-            raise ValueError("a least group is of a column")
-        return self
-
-
 class ExtractRequest(_Part):
     """Which values of one product are wanted, where and what for.
 
-    `columns` come for each row that fits; with `groups`, its figures come instead, and `columns` is empty. `role` and
-    `narrative` say who asks, `contract` is the digest of the contract that the request was made against.
+    `columns` come for each row that fits. Or else of each of the columns `counted` it comes how many rows break its
+    rules, where they are rows of at least the `least` group. `role` and `narrative` say who asks, `contract` is the
+    digest of the contract that the request was made against.
     """
 
     narrative: ColumnName
@@ -191,14 +110,13 @@ class ExtractRequest(_Part):
     purpose: Purpose | None = None
     columns: tuple[RequestedColumn, ...] = ()
     filters: tuple[Condition, ...] = ()
-    window: TimeWindow | None = None
-    keys: SentKeys | None = None
-    groups: FigureGroups | None = None
+    counted: tuple[ColumnName, ...] = ()
+    least: LeastGroup | None = None
 
     @model_validator(mode="after")
-    def _rows_or_figures(self) -> "ExtractRequest":
-        if bool(self.columns) == (self.groups is not None):
-            raise ValueError("an extract is of columns or of figures")
+    def _rows_or_counts(self) -> "ExtractRequest":
+        if bool(self.columns) == bool(self.counted):
+            raise ValueError("an extract is of columns or of counts")
         names = [column.name for column in self.columns]
         if len({*names}) < len(names):
             raise ValueError("a column is asked for twice")
@@ -213,28 +131,9 @@ class ExtractRequest(_Part):
 
     @property
     def forms(self) -> dict[str, Form]:
-        """Return how each column comes, by name: of figures, `figures` but for what they are grouped by."""
-        if self.groups is None:
-            return {column.name: column.form for column in self.columns}
-        figures: dict[str, Form] = {item.column: "figures" for item in self.groups.figures if item.column is not None}
-        return figures | {column.name: column.form for column in self.groups.by}
-
-
-def _begins(moment: datetime, grain: Grain) -> bool:
-    """Return True if a period begins at this moment."""
-    if (moment.hour, moment.minute, moment.second, moment.microsecond) != (0, 0, 0, 0):
-        return False
-    match grain:
-        case "day":
-            return True
-        case "week":
-            return moment.weekday() == 0
-        case "month":
-            return moment.day == 1
-        case "quarter":
-            return moment.day == 1 and moment.month % 3 == 1
-        case "year":
-            return (moment.month, moment.day) == (1, 1)
+        """How each column comes, by name."""
+        counts: dict[str, Form] = dict.fromkeys(self.counted, "figures")
+        return counts | {column.name: column.form for column in self.columns}
 
 
 def depth(condition: Condition) -> int:

@@ -22,8 +22,7 @@ from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
-from storymesh.federation.hashing import hash_in_engine
-from storymesh.federation.keyed_hash import HASH_LENGTH, leaving_key
+from storymesh.federation.keyed_hash import HASH_LENGTH, hash_in_engine, leaving_key
 from storymesh.lifecycle.rebuild import describe_rule_changes, open_pinned_build
 from storymesh.product.extracts import hashed_keys, keys_as_left
 from storymesh.product.store import ProductStore, Snapshot

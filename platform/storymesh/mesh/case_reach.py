@@ -17,7 +17,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.engine.engine import Engine
 from storymesh.federation.gate import admit
-from storymesh.federation.keyed_hash import leaving_key
+from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
 from storymesh.federation.receipts import Leaving
 from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.federation.selection import KeyForm, KeySet, KeyTimes, RowCondition, RowSelection, TimeBounds
@@ -85,8 +85,6 @@ class CaseReach:
     def _keys(self, role: Role, columns: list[str]) -> Iterator[tuple[KeySet, KeyTimes | None, Leaving | None]]:
         """Yield the keys that the roles linked before have, for each of these roles; of the anchor's, the times of
         their cases, where these may go with them; and what leaves for that."""
-        from storymesh.federation.hashing import hash_in_engine
-
         by_parent: dict[str, dict[JoinCondition, KeyForm]] = {}
         for join in role.joins:
             if (form := self._sent_form(role, join)) is not None:

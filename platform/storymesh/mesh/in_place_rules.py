@@ -9,7 +9,7 @@ from storymesh.contract.checks import Check, FitsType, checks_of, rule_columns
 from storymesh.contract.definition import Contract
 from storymesh.contract.leaving import LeastGroup
 from storymesh.federation.gate import admit, write_receipt
-from storymesh.federation.request import ExtractRequest, Figure, FigureGroups
+from storymesh.federation.request import ExtractRequest
 from storymesh.federation.server import servers_of
 from storymesh.federation.source_rules import SourceAudit, SourceRules, columns_read, pushdown_fault
 from storymesh.mesh.mesh import Mesh
@@ -127,7 +127,6 @@ class RoleRules:
 
     def _request(self, group: LeastGroup | None, names: list[str]) -> ExtractRequest:
         narrative, residency = self.typed.narrative, self.mesh.residency
-        figures = tuple(Figure(name=name, function="count", column=name) for name in names)
         return ExtractRequest(
             narrative=narrative.id,
             role=self.role,
@@ -136,9 +135,6 @@ class RoleRules:
             from_premise=residency.premise_of(self.contract.id),
             to_premise=residency.home_of(narrative.id),
             purpose=narrative.purpose,
-            groups=FigureGroups(
-                figures=figures,
-                subjects=group.subjects if group is not None else 0,
-                of=group.of if group is not None else None,
-            ),
+            counted=tuple(names),
+            least=group,
         )

@@ -52,8 +52,7 @@ class LinkExplanation:
 def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkExplanation]:
     """Yield, for each linked role, the rows that the case has and the nearest ones that it does not have."""
     from storymesh.case.link import KEY, key_text, link_cases
-    from storymesh.federation.hashing import hash_in_engine
-    from storymesh.federation.keyed_hash import leaving_key
+    from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
@@ -131,8 +130,7 @@ class _LinkOfCase:
 
     def _joined(self, table: "ir.Table", column: str) -> "ir.Value":
         """Return a column as it joins: its hash, where the other side is one."""
-        from storymesh.federation.hashing import hash_in_engine
-        from storymesh.federation.keyed_hash import leaving_key
+        from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
 
         cast = self.build.typed.cast
         if any(join.column == column and cast.is_joined_as_hash(self.role, join) for join in self.role.joins):
