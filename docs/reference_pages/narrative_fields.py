@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from storymesh.case import definition as case
+from storymesh.llm import asked_model
 from storymesh.narrative import definition as narrative
 from storymesh.narrative import evaluation_definition as evaluation
 from storymesh.narrative import narrator_definition as narrator
@@ -59,9 +60,9 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
             "in the environment. [How to](../how-to/retell-with-a-model.md)"
         ),
     ),
-    "records.<config>.narrator.price": (narrator.Price, "US dollars for a million tokens."),
+    "records.<config>.narrator.price": (asked_model.Price, "US dollars for a million tokens."),
     "records.<config>.narrator.budget": (
-        narrator.Budget,
+        asked_model.Budget,
         "What one run of the config may spend at most. It stops before a call that could pass it.",
     ),
     "records.<config>.narrator.judge": (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
@@ -32,6 +32,12 @@ MAX_NODES = 200_000
 MAX_FINDINGS = 200
 _HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
 _HALF_HINT = "write the character itself, or \\U and its eight digits"
+
+
+class Definition(BaseModel):
+    """A part of a file that people write: frozen, without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The budget holds whatever the server bills up to its caps; what a run will cost is told before it is run."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -154,11 +153,3 @@ def test_the_worst_case_of_an_estimate_is_not_passed_by_the_run(bench: Benches) 
         run.rewrite(FIFTY[:5], **settings)
         assert run.usage.usd is not None and worst is not None and run.usage.usd <= worst
         assert dry(run, FIFTY[:5], price=PRICE).worst_usd is None  # nothing caps an answer
-
-
-def test_progress_tells_what_a_whole_run_would_cost(bench: Benches) -> None:
-    with Server(billing(200, 100)) as server:
-        run = bench(server.url)
-        run.rewrite(FIFTY[:10], price=PRICE)
-        assert run.usage.projected(1000) == (200 * Decimal("2.50") + 100 * 10) / 1000
-        assert replace(run.usage, usd=None).projected(1000) is None

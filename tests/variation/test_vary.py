@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.llm.ask import AskedModel, ask_model
+from storymesh.llm.ask import ask_model
+from storymesh.llm.asked_model import AskedModel, Budget, Price
 from storymesh.llm.budget import BudgetLedger, Usage
 from storymesh.llm.response_cache import Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.narrator_definition import Budget, Price
 from storymesh.variation.answer import MAX_CHARACTERS, template_in_answer
 from storymesh.variation.variation import TemplateVariation, templates_to_vary
 from storymesh.variation.vary import vary_template, wanted_numbers
@@ -151,7 +151,7 @@ def test_a_model_is_asked_until_it_obeys_and_paid_once(empty: TemplateVariation,
         return Raw(f"<think>hm</think> Here: <template>\n{wrong if tries < number else right}</template>")
 
     with Server(answer) as server, ResponseCache(tmp_path / "answers.sqlite") as answers:
-        model = AskedModel("openai:scripted", server.url, {"max_tokens": 500})
+        model = AskedModel(model="openai:scripted", base_url=server.url, parameters={"max_tokens": 500})
 
         def ask(questions: Sequence[Messages]) -> list[str | None]:
             return ask_model(model, questions, answers, RetryPolicy(first=0.01))
@@ -202,7 +202,9 @@ def test_a_budget_is_of_all_rounds(empty: TemplateVariation, tmp_path: Path) -> 
     budget = Budget.model_construct(usd=1, tokens=None)
     price = Price(input=0, output=1_000_000)  # type: ignore[arg-type]
     with Server(lambda call: Raw("no", usage=(1, 1))) as server, ResponseCache(tmp_path / "answers.sqlite") as answers:
-        model = AskedModel("openai:scripted", server.url, {"max_tokens": 1}, budget=budget, price=price)
+        model = AskedModel(
+            model="openai:scripted", base_url=server.url, parameters={"max_tokens": 1}, budget=budget, price=price
+        )
         usage, ledger = Usage(), BudgetLedger(budget)
 
         def ask(questions: Sequence[Messages]) -> list[str | None]:

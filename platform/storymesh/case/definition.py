@@ -6,7 +6,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from storymesh.document import Definition
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 DURATION = re.compile(r"(?P<sign>-?)(?P<parts>([0-9]+[wdhms])+)")
@@ -67,12 +69,6 @@ Days = Annotated[Duration, AfterValidator(_whole_days)]
 Name = Annotated[str, pattern_check(NAME, "a name: small letters, digits and _, a letter first")]
 Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 Expect = Literal["one", "optional", "some", "any"]
-
-
-class Definition(BaseModel):
-    """A part of `narrative.yaml`: frozen, without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class Within(Definition):

@@ -135,11 +135,12 @@ def _local(model: str, mesh: Path | None) -> Ask:
 def _served(model: str, base_url: str | None, mesh: Path | None) -> Ask:
     """Return what asks a server. Answers are kept where those of narrators are, in the store of the mesh; without a
     mesh, as for a release that was pulled, each run asks again."""
-    from storymesh.llm.ask import AskedModel, ask_model
+    from storymesh.llm.ask import ask_model
+    from storymesh.llm.asked_model import AskedModel
     from storymesh.llm.response_cache import ResponseCache
     from storymesh.release.rewritten_records import ANSWER_STORE
 
-    asked = AskedModel(model, base_url, {"temperature": 0})
+    asked = AskedModel(model=model, base_url=base_url, parameters={"temperature": 0})
 
     def ask(questions: Sequence[Messages]) -> list[str | None]:
         with _store(mesh) as folder, ResponseCache(folder / ANSWER_STORE) as kept:

@@ -15,7 +15,7 @@ from storymesh.narrative.used_columns import Columns, linking_columns, record_co
 from storymesh.product.store import Snapshot
 from storymesh.release.catalog import Release, report_damage
 from storymesh.release.folder import files_of, require_sound_files
-from storymesh.release.layout import record_files
+from storymesh.release.layout import all_record_files
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -90,7 +90,7 @@ def released_effects(
     with open_engine(only=files_of(release)) as engine, report_damage(release):
         for config, names in configs.items():
             own = [change for change in changes if change.property is None or change.property in names]
-            files = [file for part in record_files(release.path, config).values() for file in part]
+            files = all_record_files(release.path, config)
             if not files:
                 effects.append(ConfigEffect(config, tuple(names), 0, 0, ()))
                 continue

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from storymesh.document import Definition
 from storymesh.location import Location
 
 Form = Literal["raw", "hashed", "figures"]
@@ -43,21 +44,17 @@ class Residence:
         return replace(self, home=self.homes.get(narrative, self.home), homes={})
 
 
-class LeastGroup(BaseModel):
+class LeastGroup(Definition):
     """The least group of which a figure may be known: at least `subjects` different values of the property `of`. With a
     `grain`, figures are of whole such periods only, so that none is the difference of two others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     subjects: int = Field(ge=2, le=1_000_000)
     of: str
     grain: Grain | None = None
 
 
-class WrittenRule(BaseModel):
+class WrittenRule(Definition):
     """One entry of the customProperty `leaves`, as it is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     columns: tuple[str, ...] = Field(min_length=1)
     as_: Form = Field(alias="as")

@@ -162,7 +162,7 @@ def _roles_with_at_signs(
         for table in (tables[role],)
         if names
     ]
-    rows = engine.fetch_rows(ibis.union(*found) if len(found) > 1 else found[0]) if found else []
+    rows = engine.fetch_rows(ibis.union(*found)) if found else []
     return [row["role"] for row in rows if row["found"]]
 
 

@@ -4,17 +4,17 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from storymesh.document import Document, read_document
+from storymesh.document import Definition, Document, read_document
 from storymesh.errors import Finding, suggest_name
 from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
+from storymesh.llm.asked_model import AskedModel
 
 MOST_SHARDS = 64
 MAX_PROMPT = 256 * 1024
@@ -78,13 +78,7 @@ FilePatternText = Annotated[str, Field(min_length=1), AfterValidator(_check_patt
 PromptName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$", max_length=200)]
 
 
-class FilesPart(BaseModel):
-    """A part of a `*.files.yaml`: frozen, without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class ReaderOptions(FilesPart):
+class ReaderOptions(Definition):
     """Options of a reader. `model` may name variables of the environment: `${NAME}`."""
 
     ocr: bool | None = None
@@ -92,7 +86,7 @@ class ReaderOptions(FilesPart):
     language: Annotated[str, Field(min_length=2, max_length=8)] | None = None
 
 
-class FilesOrigin(FilesPart):
+class FilesOrigin(Definition):
     """Where the files are: below a path or an address, at the URLs in a column of a product, or each a text there.
 
     `read` says as what each is read; the content decides whether it is one, never the ending. `reader` has options of
@@ -137,7 +131,7 @@ class FilesOrigin(FilesPart):
         return self.read or "text"
 
 
-class ReadingLimits(FilesPart):
+class ReadingLimits(Definition):
     """The bounds of one file, and the share of the known files that may be gone at once."""
 
     bytes: ByteSize = 25 * 10**6
@@ -151,37 +145,16 @@ class ReadingLimits(FilesPart):
         return FileLimits(self.bytes, self.seconds, self.memory)
 
 
-class ModelPrice(FilesPart):
-    """US dollars for a million tokens."""
-
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-
-
-class CallBudget(FilesPart):
-    """The most that one run may spend on calls."""
-
-    tokens: int | None = Field(default=None, gt=0)
-    usd: Decimal | None = Field(default=None, gt=0)
-
-
-class Extraction(FilesPart):
+class Extraction(AskedModel):
     """What a model is asked of each file: the properties that `take` does not give."""
 
-    model: str
     prompt: PromptName
-    base_url: str | None = None
-    parameters: Mapping[str, bool | int | Annotated[float, AllowInfNan(False)] | str] = Field(default_factory=dict)
     rows: Literal["one", "many"] = "one"
     attempts: int = Field(default=2, ge=1, le=20)
-    concurrency: int = Field(default=16, ge=1, le=512)
-    timeout: float = Field(default=60.0, gt=0, le=3600)
-    price: ModelPrice | None = None
-    budget: CallBudget | None = None
     evidence: Mapping[str, Literal["said", "judged"]] = Field(default_factory=dict)
 
 
-class FilesFile(FilesPart):
+class FilesFile(Definition):
     """The content of a `*.files.yaml`. `take` maps properties of the contract to expressions over what a reader gives;
     `where` says of which files there are rows. In Dagster the files are read in so many `shards`, each a partition."""
 

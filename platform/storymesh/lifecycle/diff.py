@@ -157,7 +157,7 @@ class _ConfigSide:
         parts = [engine.read_parquet(paths).mutate(split=ibis.literal(split)) for split, paths in files.items()]
         self.records: ir.Table | None = None
         if parts:
-            self.records = ibis.union(*parts) if len(parts) > 1 else parts[0]
+            self.records = ibis.union(*parts)
 
     @property
     def columns(self) -> list[str]:
@@ -233,7 +233,7 @@ def _drop_reasons(
     if other.drops.get(CASE, {}).get(ERASED):
         unknown = f"{ERASED}, or {unknown}"  # a forgotten case is not named
     drops = [engine.read_parquet(path).select(dropped_case="case_id", reason="reason") for path in files]
-    dropped = ibis.union(*drops) if len(drops) > 1 else drops[0]
+    dropped = ibis.union(*drops)
     missing = compared.filter(compared["kind"] == kind)
     missing = missing.select(case_id="new_case" if kind == "added" else "old_case")
     joined = missing.left_join(dropped, missing["case_id"] == dropped["dropped_case"])

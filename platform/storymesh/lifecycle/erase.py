@@ -31,7 +31,7 @@ from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, list_releases, report_damage
 from storymesh.release.definition_snapshot import NO_CONTRACTS
 from storymesh.release.folder import require_sound_files
-from storymesh.release.layout import record_files
+from storymesh.release.layout import all_record_files
 from storymesh.release.rewritten_records import prune_answers, write_all_records
 from storymesh.release.write import STAGING_PREFIX, write_release
 
@@ -254,7 +254,7 @@ def _record_usage(
     quoting: dict[str, int] = {}
     examples: list[str] = []
     for config in release.configs:
-        paths = [path for shards in record_files(release.path, config).values() for path in shards]
+        paths = all_record_files(release.path, config)
         if not paths:
             continue
         records = engine.read_parquet(paths)

@@ -27,7 +27,7 @@ from storymesh.release.catalog import Release, report_damage
 from storymesh.release.evaluation_document import EvaluationDocument, read_evaluation_document
 from storymesh.release.evaluation_questions import asks_questions
 from storymesh.release.folder import files_of, require_sound_files
-from storymesh.release.layout import record_files
+from storymesh.release.layout import all_record_files
 
 Messages = tuple[tuple[str, str], ...]
 Ask = Callable[[Sequence[Messages]], Sequence[str | None]]
@@ -98,7 +98,7 @@ def load_questions(release: Release, open_engine: OpenEngine, *, listed: bool = 
     require_sound_files(release)
     with report_damage(release), open_engine(only=files_of(release)) as engine:
         for config in release.configs:
-            files = [path for paths in record_files(release.path, config).values() for path in paths]
+            files = all_record_files(release.path, config)
             if not files or not asks_questions((records := engine.read_parquet(files)).columns):
                 continue
             document = read_evaluation_document(release.path)
@@ -260,7 +260,7 @@ def _moments(release: Release, ids: Sequence[str], open_engine: OpenEngine) -> d
         named = engine.materialize(pa.table({"named": pa.array(ids, pa.string())}))
         found: dict[str, Any] = {}
         for config in release.configs:
-            files = [path for paths in record_files(release.path, config).values() for path in paths]
+            files = all_record_files(release.path, config)
             if files:
                 found |= _moments_in(engine, engine.read_parquet(files), named)
         return found

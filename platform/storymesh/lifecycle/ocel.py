@@ -128,7 +128,7 @@ class _LogContent:
         every = engine.read_parquet(build.files.cases)
         self.cases = every.filter(every["dropped"].isnull())
         pairs = list(self._pairs())
-        self.pairs = engine.materialize(ibis.union(*pairs) if len(pairs) > 1 else pairs[0])
+        self.pairs = engine.materialize(ibis.union(*pairs))
 
     def _pairs(self) -> "Iterator[ir.Table]":
         """Yield case_id, role, product and key of every row of every kept case."""

@@ -11,7 +11,7 @@ from storymesh.input_file import open_input
 from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
 from storymesh.release.folder import irregular_entries, listing_differences, require_sound_files
-from storymesh.release.layout import MANIFEST, drops_file, list_entries, record_files
+from storymesh.release.layout import MANIFEST, all_record_files, drops_file, list_entries, record_files
 from storymesh.release.manifest import read_manifest
 from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation
 from storymesh.temporary_folder import temporary_folder
@@ -137,7 +137,7 @@ def _empty_dataset(release: Release, config: str, *, streaming: bool) -> "Datase
     import pyarrow.parquet as pq
     from datasets import Dataset, Features, IterableDataset
 
-    shards = [path for paths in record_files(release.path, config).values() for path in paths]
+    shards = all_record_files(release.path, config)
     schema = pq.read_schema(shards[0] if shards else drops_file(release.path, config)).remove_metadata()
     for name in () if shards else OF_DROPS:
         if name in schema.names:

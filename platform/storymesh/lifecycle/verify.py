@@ -22,7 +22,7 @@ from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.digests import compute_digests
 from storymesh.release.egress import egress_differences
 from storymesh.release.folder import SHARD, files_of, irregular_entries, listing_differences, unreadable_files
-from storymesh.release.layout import MANIFEST, drops_file, hash_files, list_entries, record_files
+from storymesh.release.layout import MANIFEST, all_record_files, drops_file, hash_files, list_entries, record_files
 from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
     CASE,
@@ -174,7 +174,7 @@ def _count_differences(engine: Engine, release: Release, counts: Mapping[str, Ma
         for split in SPLITS:
             if (rows := counts[config].get(split, 0)) != (written := expected.get(split, 0)):
                 yield f"{config}/{split}: {rows:,} records are there, {MANIFEST} says {written:,}"
-        paths = [path for paths in record_files(release.path, config).values() for path in paths]
+        paths = all_record_files(release.path, config)
         if paths:
             yield from _id_differences(engine, config, paths)
     for name in (CASE, *release.configs):
@@ -224,7 +224,7 @@ def _leaks(engine: Engine, release: Release, narrative: "Narrative | None") -> I
     if narrative is None or not records:
         return
     split = narrative.dataset.split
-    cases = (ibis.union(*records) if len(records) > 1 else records[0]).distinct()
+    cases = ibis.union(*records).distinct()
     certificate = count_leaks(engine, files, split, cases.mutate(component=single_component(cases.case_id)), None)
     # What holds cases together is not in the files, so there the draw of a component cannot be repeated.
     known = [name for name in PROMISES_OF_FILES if name != "draws" or not (split and split.together)]

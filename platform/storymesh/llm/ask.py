@@ -2,30 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.budget import BudgetExhausted, BudgetLedger, SpendingLimit, TokenPrice, Usage
+from storymesh.llm.asked_model import AskedModel
+from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
-from storymesh.llm.model_settings import Parameters, invalid_setting
+from storymesh.llm.model_settings import invalid_setting
 from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
-
-
-@dataclass(frozen=True)
-class AskedModel:
-    """The model to ask, as a narrator names it, and how: `timeout` in seconds for one call."""
-
-    name: str
-    base_url: str | None = None
-    parameters: Parameters | None = None
-    concurrency: int = 16
-    timeout: float = 60.0
-    budget: SpendingLimit | None = None
-    price: TokenPrice | None = None
 
 
 def ask_model(
@@ -42,11 +29,10 @@ def ask_model(
 
     Raises NarratorFailed: a package or key is missing, or the server refuses the key, the model, or every question.
     """
-    parameters = model.parameters or {}
-    if fault := invalid_setting(model.name, parameters):
+    if fault := invalid_setting(model.model, model.parameters):
         raise NarratorFailed(fault)
     ledger, usage = ledger or BudgetLedger(model.budget), usage or Usage()
-    return asyncio.run(_ask_all(model, parameters, questions, answers, retry or RetryPolicy(), ledger, usage))
+    return asyncio.run(_ask_all(model, questions, answers, retry or RetryPolicy(), ledger, usage))
 
 
 def keep_answers(
@@ -68,14 +54,13 @@ def keep_answers(
 
 async def _ask_all(
     model: AskedModel,
-    parameters: Parameters,
     questions: Sequence[Messages],
     answers: ResponseCache,
     retry: RetryPolicy,
     ledger: BudgetLedger,
     usage: Usage,
 ) -> list[str | None]:
-    chat = LangChainModel(model.name, model.base_url, parameters, model.timeout, None)
+    chat = LangChainModel(model.model, model.base_url, model.parameters, model.timeout, None)
     asked = ChatModel(chat, model.price, answers, ledger, model.concurrency, retry, usage)
     room = asyncio.Semaphore(4 * model.concurrency)
 

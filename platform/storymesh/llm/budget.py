@@ -7,31 +7,13 @@ token, fewer of codes, names and other scripts. No vocabulary is fetched for it.
 import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
+from storymesh.llm.asked_model import Budget, Price
 from storymesh.llm.response_cache import Messages
 
 SAFETY = 1.25
 # What a message costs beside its text (role, separators), at the most.
 OVERHEAD = 16
-
-
-class TokenPrice(Protocol):
-    """US dollars for a million tokens."""
-
-    @property
-    def input(self) -> Decimal: ...
-    @property
-    def output(self) -> Decimal: ...
-
-
-class SpendingLimit(Protocol):
-    """The most tokens and US dollars that a run may spend; None is no limit."""
-
-    @property
-    def tokens(self) -> int | None: ...
-    @property
-    def usd(self) -> Decimal | None: ...
 
 
 class BudgetExhausted(Exception):
@@ -54,7 +36,7 @@ def max_input_tokens(messages: Messages, schema: int) -> int:
     return size + schema
 
 
-def cost_of_tokens(price: TokenPrice | None, read: int, written: int) -> Decimal | None:
+def cost_of_tokens(price: Price | None, read: int, written: int) -> Decimal | None:
     """Return US dollars, None without a price."""
     return None if price is None else (price.input * read + price.output * written) / 1_000_000
 
@@ -80,10 +62,6 @@ class Usage:
     running: int = 0
     concurrency: int = 1
 
-    def projected(self, records: int) -> Decimal | None:
-        """Return US dollars for `records` in all, at the mean cost so far. None without a price or a record."""
-        return None if self.usd is None or not self.records else self.usd * records / self.records
-
     def count_answer(self, read: int, written: int, usd: Decimal | None, *, estimated: bool) -> None:
         """Count one answer."""
         self.calls += 1
@@ -97,7 +75,7 @@ class Usage:
 class BudgetLedger:
     """Tokens and money of one run: the worst case is reserved before a call, so that no call can exceed the budget."""
 
-    def __init__(self, limit: SpendingLimit | None) -> None:
+    def __init__(self, limit: Budget | None) -> None:
         self._tokens = None if limit is None else limit.tokens
         self._usd = None if limit is None else limit.usd
         self.used_tokens = 0
@@ -108,10 +86,6 @@ class BudgetLedger:
         self._waiting: list[asyncio.Future[None]] = []
         self._names = 0
         self.exhausted = False
-
-    @property
-    def bounded(self) -> bool:
-        return self._tokens is not None or self._usd is not None
 
     def _fits(self, count: int, usd: Decimal) -> bool:
         return (self._tokens is None or self.used_tokens + self._reserved_tokens + count <= self._tokens) and (

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import NoReturn
 
 from storymesh.errors import NarratorFailed
+from storymesh.llm.asked_model import Price
 from storymesh.llm.budget import (
     BudgetLedger,
-    TokenPrice,
     Usage,
     cost_of_tokens,
     estimate_input_tokens,
@@ -31,7 +31,7 @@ class ChatModel:
     def __init__(
         self,
         chat: LangChainModel,
-        price: TokenPrice | None,
+        price: Price | None,
         answers: ResponseCache,
         ledger: BudgetLedger,
         max_calls: int,

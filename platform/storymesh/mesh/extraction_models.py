@@ -6,9 +6,10 @@ from storymesh.contract.definition import restricted_properties
 from storymesh.errors import Finding
 from storymesh.files.extraction.definition import TypedExtraction
 from storymesh.files.typed import TypedFiles
-from storymesh.llm.addresses import address_fault, is_on_this_machine
-from storymesh.llm.model_settings import invalid_address_of, invalid_setting, max_output_tokens
+from storymesh.llm.addresses import is_on_this_machine
+from storymesh.llm.asked_model import budget_faults
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.model_hosts import named_model_findings
 
 _AT = ("extract",)
 
@@ -18,31 +19,11 @@ def extraction_findings(mesh: Mesh, typed: TypedFiles) -> Iterator[Finding]:
     extraction = typed.extraction
     if extraction is None:
         return
-    yield from _setting_findings(mesh, typed, extraction)
-    yield from _premise_findings(mesh, typed, extraction)
-
-
-def _setting_findings(mesh: Mesh, typed: TypedFiles, extraction: TypedExtraction) -> Iterator[Finding]:
     document, model = typed.source.document, extraction.definition
-    if words := invalid_setting(model.model, {}):
-        yield document.finding((*_AT, "model"), "wrong-value", words)
-    for name, value in model.parameters.items():
-        if words := invalid_setting("openai:any", {name: value}):
-            yield document.finding((*_AT, "parameters", name), "wrong-value", words)
-    if model.base_url is not None and (words := invalid_address_of(model.model)):
-        hint = "leave `base_url` away; the provider's own variables of the environment say where it is"
-        yield document.finding((*_AT, "base_url"), "wrong-value", words, hint)
-    elif model.base_url is not None and (words := address_fault(model.base_url, mesh.settings.models.hosts)):
-        hint = "who runs the mesh allows a host in mesh.yaml: models: {hosts: [llm.example.com]}"
-        yield document.finding((*_AT, "base_url"), "host-not-allowed", words, hint)
-    if model.budget is None:
-        return
-    if model.budget.usd is not None and model.price is None:
-        words = f"the budget is in US dollars, and the price of {model.model} is not known"
-        yield document.finding((*_AT, "budget"), "no-price", words, "give `price: {input:, output:}`")
-    if max_output_tokens(model.parameters) is None:
-        words = f"nothing caps the length of an answer of {model.model}, so one call could pass the budget"
-        yield document.finding((*_AT, "budget"), "no-cap", words, "give `max_tokens` in its parameters")
+    yield from named_model_findings(document, _AT, model, mesh.settings)
+    for fault in budget_faults(model, model.budget):
+        yield document.finding((*_AT, "budget"), fault.rule, fault.words, fault.hint)
+    yield from _premise_findings(mesh, typed, extraction)
 
 
 def _premise_findings(mesh: Mesh, typed: TypedFiles, extraction: TypedExtraction) -> Iterator[Finding]:

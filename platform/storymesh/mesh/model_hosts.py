@@ -1,13 +1,14 @@
-"""The models that narratives name, held against what the settings of the mesh allow."""
+"""The models that files name, held against what the settings of the mesh allow."""
 
 from collections.abc import Iterator
 
+from storymesh.document import Document
 from storymesh.errors import Finding
 from storymesh.llm.addresses import address_fault
+from storymesh.llm.asked_model import NamedModel
 from storymesh.llm.model_settings import invalid_address_of, invalid_setting
 from storymesh.mesh.settings import Settings
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.narrator_definition import Narrator, ScoringModel
 
 
 def model_findings(narrative: Narrative, settings: Settings) -> Iterator[Finding]:
@@ -17,22 +18,23 @@ def model_findings(narrative: Narrative, settings: Settings) -> Iterator[Finding
         if narrator is None:
             continue
         steps = ("records", config, "narrator")
-        yield from _of_model(narrative, settings, narrator, steps)
+        yield from named_model_findings(narrative.document, steps, narrator, settings)
         if narrator.judge is not None:
-            yield from _of_model(narrative, settings, narrator.judge, (*steps, "judge"))
+            yield from named_model_findings(narrative.document, (*steps, "judge"), narrator.judge, settings)
 
 
-def _of_model(
-    narrative: Narrative, settings: Settings, model: Narrator | ScoringModel, steps: tuple[str, ...]
+def named_model_findings(
+    document: Document, steps: tuple[str, ...], model: NamedModel, settings: Settings
 ) -> Iterator[Finding]:
+    """Yield a finding for what keeps the model that a file names at `steps` from being asked."""
     if words := invalid_setting(model.model, {}):
-        yield Finding(narrative.at(*steps, "model"), "wrong-value", words)
+        yield document.finding((*steps, "model"), "wrong-value", words)
     for name, value in model.parameters.items():
         if words := invalid_setting("openai:any", {name: value}):
-            yield Finding(narrative.at(*steps, "parameters", name), "wrong-value", words)
+            yield document.finding((*steps, "parameters", name), "wrong-value", words)
     if model.base_url is not None and (words := invalid_address_of(model.model)):
         hint = "leave `base_url` away; the provider's own variables of the environment say where it is"
-        yield Finding(narrative.at(*steps, "base_url"), "wrong-value", words, hint)
+        yield document.finding((*steps, "base_url"), "wrong-value", words, hint)
     elif model.base_url is not None and (words := address_fault(model.base_url, settings.models.hosts)):
         hint = "who runs the mesh allows a host in mesh.yaml: models: {hosts: [llm.example.com]}"
-        yield Finding(narrative.at(*steps, "base_url"), "host-not-allowed", words, hint)
+        yield document.finding((*steps, "base_url"), "host-not-allowed", words, hint)

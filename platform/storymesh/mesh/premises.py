@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from storymesh.contract.leaving import HUB
+from storymesh.document import Definition
 
 DEFAULT_PREMISE = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # it also names a folder
@@ -17,15 +18,13 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class PremiseLink(BaseModel):
+class PremiseLink(Definition):
     """The line that leads out of a premise: what a gigabyte over it costs, beside those of the others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     price: float = Field(default=1.0, ge=0, le=1_000_000)
 
 
-class Premise(BaseModel):
+class Premise(Definition):
     """One place where data lives.
 
     `leaves` is `declared` where only what a rule of a contract names may leave, `anything` else. `models` are those
@@ -33,8 +32,6 @@ class Premise(BaseModel):
     or `openai:*` for all of one provider. `narratives` are those whose cases are made here, wherever those of others
     are.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     leaves: Literal["anything", "declared"] = "anything"
     link: PremiseLink = PremiseLink()

@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from storymesh.case.definition import Duration
+from storymesh.document import Definition
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_spark
 from storymesh.errors import suggest_name
@@ -42,14 +43,12 @@ def _address_with(*schemes: str) -> AfterValidator:
     return AfterValidator(check_address)
 
 
-class StoreSettings(BaseModel):
+class StoreSettings(Definition):
     """Where products are kept.
 
     `folder` is on this machine: it has locks, quarantined rows and builds, and the products too where neither
     `warehouse` (an `s3://` address) nor `catalog` (a database, as SQLAlchemy writes it) says otherwise.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: RelativeFolder = ".storymesh"
     warehouse: Annotated[str, _address_with(*BUCKETS)] | None = None
@@ -91,11 +90,9 @@ def _check_spark_settings(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
-class SparkSettings(BaseModel):
+class SparkSettings(Definition):
     """Where Spark runs: `remote` is the address of a Spark Connect server, `master` a cluster or this machine as Spark
     names it (`local[2]`, `yarn`, `k8s://…`). `settings` are Spark's own. An address may name variables: `${NAME}`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     remote: Annotated[str, AfterValidator(_check_spark_address)] | None = None
     master: str | None = None
@@ -108,10 +105,8 @@ class SparkSettings(BaseModel):
         return self
 
 
-class EngineSettings(BaseModel):
+class EngineSettings(Definition):
     """The engine that makes cases, precedents and records: `duckdb`, on this machine, or `{spark: …}`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spark: SparkSettings | None = None
 
@@ -130,14 +125,12 @@ def _as_engine_settings(value: Any) -> Any:
     return {} if value == "duckdb" else value
 
 
-class ModelSettings(BaseModel):
+class ModelSettings(Definition):
     """What holds for the language models that narratives name.
 
     `hosts` are those to which a `base_url` may lead, besides this machine: `llm.example.com` (any port, encrypted),
     `llm.example.com:8443`, or `http://llm.internal:8000` for one that is not encrypted.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
 
@@ -150,11 +143,9 @@ def _check_network(value: str) -> str:
     return value
 
 
-class FilesSettings(BaseModel):
+class FilesSettings(Definition):
     """What holds for products that are made of files. `networks` are private ones, such as `10.1.0.0/16`, to which the
     addresses in a product's column may lead; others than public ones are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
 
@@ -185,7 +176,7 @@ def _check_positive(value: timedelta) -> timedelta:
     return value
 
 
-class DbtSettings(BaseModel):
+class DbtSettings(Definition):
     """What the dbt projects of the domains may have besides their own data and the products that they read.
 
     `read` are files and folders, relative to the mesh root; `env` names variables of the environment that `env_var`
@@ -193,23 +184,19 @@ class DbtSettings(BaseModel):
     `time_limit` is how long the dbt of a domain may take, such as `12h`; `0h` is no limit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     read: tuple[Annotated[str, AfterValidator(_check_not_absolute)], ...] = ()
     env: tuple[Annotated[str, AfterValidator(_check_variable)], ...] = ()
     unconfined: tuple[str, ...] = ()
     time_limit: Annotated[Duration, AfterValidator(_check_not_negative)] = timedelta(hours=6)
 
 
-class ServerSettings(BaseModel):
+class ServerSettings(Definition):
     """What the servers that contracts name may be.
 
     `hosts` are patterns of those that may be connected to, as `*.example.com` or `db.example.com:5432`; left away, all.
     `read` are files and folders outside of the domain, relative to the mesh root, in which tables and files may lie.
     A server that says nothing for `silence` is left.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hosts: tuple[str, ...] | None = None
     read: tuple[Annotated[str, AfterValidator(_check_not_absolute)], ...] = ()
@@ -223,10 +210,8 @@ def _check_premise(value: str | None, known: ValidationInfo) -> str | None:
     return value
 
 
-class Settings(BaseModel):
+class Settings(Definition):
     """The content of `mesh.yaml`. Without the file the defaults hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: Annotated[
         EngineSettings,
@@ -236,7 +221,7 @@ class Settings(BaseModel):
         StoreSettings, BeforeValidator(_as_store_settings, json_schema_input_type=RelativeFolder | StoreSettings)
     ] = StoreSettings()
     releases: RelativeFolder = "releases"
-    premises: Premises = {DEFAULT_PREMISE: Premise()}
+    premises: Premises = Field(default_factory=lambda: {DEFAULT_PREMISE: Premise()})
     run_at: Annotated[str | None, AfterValidator(_check_premise)] = None  # where cases are made, if no premise says so
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
@@ -266,10 +251,8 @@ class Settings(BaseModel):
         return {narrative: name for name, premise in self.premises.items() for narrative in premise.narratives}
 
 
-class Domain(BaseModel):
+class Domain(Definition):
     """The content of `domain.yaml`: a team boundary, one folder under `domains/`, one Dagster code location."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     title: str

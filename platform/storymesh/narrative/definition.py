@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from storymesh.case.definition import QUOTED_FIELDS, Case, Definition, Expression, Name, pattern_check
+from storymesh.case.definition import QUOTED_FIELDS, Case, Expression, Name, pattern_check
 from storymesh.contract.leaving import PURPOSE
-from storymesh.document import Document, read_document
+from storymesh.document import Definition, Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
 from storymesh.location import Location

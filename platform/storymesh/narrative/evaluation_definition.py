@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
-from storymesh.case.definition import Definition, Expression
+from storymesh.case.definition import Expression
+from storymesh.document import Definition
 from storymesh.narrative.formats.evaluation import MOST_WORDINGS
 from storymesh.narrative.template_name import Template
 

@@ -9,11 +9,9 @@ from decimal import Decimal as Exact
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from storymesh.contract.definition import Contract
 from storymesh.contract.type_options import is_storable_number, parse_time
-from storymesh.document import Document, read_document, refusal_finding
+from storymesh.document import Definition, Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Json, Text, Time, Timestamp, Type
@@ -21,10 +19,8 @@ from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_variant import tell_by_variant
 
 
-class ScenarioFile(BaseModel):
+class ScenarioFile(Definition):
     """The fields of a scenario file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str = ""
     given: Mapping[str, tuple[Mapping[str, Any], ...]]

@@ -4,15 +4,16 @@ import re
 from collections.abc import Iterator
 
 from storymesh.errors import Finding
+from storymesh.llm.asked_model import NamedModel
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.narrator_definition import Narrator, ScoringModel
+from storymesh.narrative.narrator_definition import Narrator
 
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
 
 
 def secret_findings(narrator: Narrator, narrative: Narrative, steps: tuple[str, ...]) -> Iterator[Finding]:
     """Yield a finding for each secret that the file holds under `steps`."""
-    models: list[tuple[tuple[str, ...], Narrator | ScoringModel]] = [(steps, narrator)]
+    models: list[tuple[tuple[str, ...], NamedModel]] = [(steps, narrator)]
     if narrator.judge is not None:
         models.append(((*steps, "judge"), narrator.judge))
     for path, model in models:

@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta
 
 from pydantic import Field, model_validator
 
-from storymesh.case.definition import Definition, Duration
+from storymesh.case.definition import Duration
+from storymesh.document import Definition
 
 EARLIEST_YEAR = 1000  # of a split, so that a moment before it by the longest duration is one
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from storymesh.case.definition import Definition, Expression, Name, pattern_check
+from storymesh.case.definition import Expression, Name, pattern_check
+from storymesh.document import Definition
 
 TOOL_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")  # what model servers take for the name of a function
 

@@ -38,7 +38,14 @@ from storymesh.release.evaluation_questions import (
     find_known_questions,
     training_texts,
 )
-from storymesh.release.layout import DEFINITION_FOLDER, DROPS_FOLDER, EVALUATION_HASHES, drops_file, record_files
+from storymesh.release.layout import (
+    DEFINITION_FOLDER,
+    DROPS_FOLDER,
+    EVALUATION_HASHES,
+    all_record_files,
+    drops_file,
+    record_files,
+)
 from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
     CASE,
@@ -209,7 +216,7 @@ class ReleaseAssembly:
         with self.observe("drops", config):
             drops = self._write_record_drops(config, records, left_out)
         accounted = self.engine.read_parquet(drops_file(self.staged, config)).select("case_id")
-        if files := [path for paths in record_files(self.staged, config).values() for path in paths]:
+        if files := all_record_files(self.staged, config):
             accounted = accounted.union(self.engine.read_parquet(files).select("case_id"))
         placed = self.cases.filter(self.cases.reason.isnull())
         self._refuse_lost(placed.anti_join(accounted, "case_id"), f"has no record in '{config}' and no reason to drop")

@@ -58,7 +58,7 @@ def find_known_questions(engine: "Engine", records: "Table", training: "Sequence
     named = named.filter(named["text"].notnull()).mutate(words=dialect.split_words(named["text"]))
     questions = engine.materialize(named.select("id", "words", text=_spaced(named["words"])))
     screened = screen_texts(engine, questions, training)
-    texts = (ibis.union(*screened) if len(screened) > 1 else screened[0]).distinct()  # configs share their questions
+    texts = ibis.union(*screened).distinct()  # configs share their questions
     suspects = engine.materialize(_possibly_known(questions.select("text").distinct(), texts))
     try:
         if not int(engine.fetch_value(suspects.count())):

@@ -34,6 +34,11 @@ def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
     return {split: paths for split, paths in files.items() if paths}
 
 
+def all_record_files(folder: Path, config: str) -> list[Path]:
+    """Return the data files of one config, of every split."""
+    return [path for paths in record_files(folder, config).values() for path in paths]
+
+
 def drops_file(folder: Path, config: str) -> Path:
     """Return the file that lists the dropped records of a config, or the dropped cases (`case`)."""
     return folder / DROPS_FOLDER / f"{config}.parquet"

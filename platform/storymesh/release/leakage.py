@@ -55,10 +55,10 @@ def count_leaks(
         config: [engine.read_parquet(paths).mutate(split=ibis.literal(name)) for name, paths in parts.items()]
         for config, parts in files.items()
     }
-    records = {config: _union(parts) for config, parts in by_split.items() if parts}
+    records = {config: ibis.union(*parts) for config, parts in by_split.items() if parts}
     if not records:
         return dict.fromkeys(promise_names(split), 0)
-    recorded = _union([table.select("case_id", "at", "split") for table in records.values()]).distinct()
+    recorded = ibis.union(*[table.select("case_id", "at", "split") for table in records.values()]).distinct()
     known = cases.select(known="case_id", component="component", **_closing(cases))
     # Most promises are about it; the files of the release are read for it once.
     placed = engine.materialize(recorded.left_join(known, recorded.case_id == known.known))
@@ -90,7 +90,7 @@ def _count_rows(engine: "Engine", tables: "Mapping[str, list[Table]]") -> dict[s
         for table in several
     ]
     counts = dict.fromkeys(tables, 0)
-    for row in engine.fetch_rows(_union(counted)):
+    for row in engine.fetch_rows(ibis.union(*counted)):
         counts[row["name"]] += row["rows"]
     return counts
 
@@ -114,12 +114,6 @@ def promise_names(split: "Split | None") -> tuple[str, ...]:
     if split is not None and split.random is not None:
         return ("ids", "components", "questions", "draws", "precedents")
     return ("ids", "components", "questions", "moments", "precedents", "closings")
-
-
-def _union(tables: "list[Table]") -> "Table":
-    import ibis
-
-    return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
 def _closing(cases: "Table") -> dict[str, str]:

@@ -45,7 +45,7 @@ def measure_recitation(
         return {}
     samples = {config: engine.materialize(_sample(engine.read_parquet(paths))) for config, paths in files.items()}
     ids = [sample.select("case_id") for sample in samples.values()]
-    chosen = cases_with_splits(build, engine).semi_join(ibis.union(*ids) if len(ids) > 1 else ids[0], "case_id")
+    chosen = cases_with_splits(build, engine).semi_join(ibis.union(*ids), "case_id")
     cases = engine.materialize(add_precedents(chosen, build, engine))
     try:
         found = {
@@ -133,7 +133,7 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
         )
         for place, (_, _, first) in enumerate(answered)
     ]
-    sentences = dialect.materialization_barrier(ibis.union(*parts) if len(parts) > 1 else parts[0])
+    sentences = dialect.materialization_barrier(ibis.union(*parts))
     values = dialect.materialization_barrier(
         sentences.select(
             "case_id", "question", "first", characters=_bare_length(sentences), values=_values(sentences["sentence"])

@@ -44,7 +44,7 @@ def measure_tricks(
     import ibis
 
     tables = [engine.read_parquet(paths).mutate(split=ibis.literal(split)) for split, paths in files.items()]
-    records = ibis.union(*tables) if len(tables) > 1 else tables[0]
+    records = ibis.union(*tables)
     sampled = records.semi_join(_sample(records), "id")
     rows = engine.materialize(_pairs(sampled) if format_.needs_pair else _singles(sampled, str(format_.label)))
     try:

@@ -30,7 +30,7 @@ def screen_texts(engine: "Engine", questions: "Table", texts: "Sequence[Table]")
     `questions` has the column `words`. Where they have no words that are rare enough, all rows may.
     """
     counts = [table.aggregate(rows=table.count()) for table in texts]
-    total = sum(row["rows"] for row in engine.fetch_rows(_union(counts)))
+    total = sum(row["rows"] for row in engine.fetch_rows(ibis.union(*counts)))
     if total < _LEAST_TEXTS:
         return list(texts)
     asked = [set(words) for words in engine.fetch_table(questions.select("words").distinct())["words"].to_pylist()]
@@ -58,13 +58,9 @@ def _plain(text: "StringValue") -> "StringValue":
 
 
 def _sample_texts(engine: "Engine", texts: "Sequence[Table]", fraction: float) -> list[str]:
-    sample = _union([table.sample(fraction, method="row", seed=0) for table in texts])
+    sample = ibis.union(*[table.sample(fraction, method="row", seed=0) for table in texts])
     plain: list[str] = engine.fetch_table(sample.select(plain=_plain(sample["text"])))["plain"].to_pylist()
     return plain
-
-
-def _union(tables: "Sequence[Table]") -> "Table":
-    return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
 def _choose_words(asked: Sequence[set[str]], sample: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from storymesh.release.layout import (
     MANIFEST,
     RELEASE_FOLDER,
     REPORT,
+    all_record_files,
     hash_files,
     record_files,
 )
@@ -159,7 +160,7 @@ def _write_evaluation(staged: Path, build: "Build", engine: Engine) -> "Evaluati
     )
 
     evaluation = build.typed.records[EVALUATION_CONFIG].evaluation
-    files = [path for paths in record_files(staged, EVALUATION_CONFIG).values() for path in paths]
+    files = all_record_files(staged, EVALUATION_CONFIG)
     assert evaluation is not None
     if not files:
         return None

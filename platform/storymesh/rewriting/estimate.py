@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from storymesh.grounding.check import Grounding, check_grounding, grounding_feedback
+from storymesh.llm.asked_model import Budget
 from storymesh.llm.budget import (
     OVERHEAD,
     Usage,
@@ -18,7 +19,7 @@ from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.narrator_definition import Budget, Narrator
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.judging import judgement_of
 from storymesh.rewriting.prompt import ECHO, FEEDBACK, story_messages
 from storymesh.rewriting.rewriter import (

@@ -9,13 +9,14 @@ from typing import Protocol
 from storymesh.errors import NarratorFailed
 from storymesh.grounding.check import Grounding
 from storymesh.grounding.pieces import GroundingSource, PlacedPiece
+from storymesh.llm.asked_model import NOTHING_TO_SPEND, NamedModel, budget_faults
 from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.langchain_model import LangChainModel
-from storymesh.llm.model_settings import Parameters, invalid_setting, max_output_tokens
+from storymesh.llm.model_settings import invalid_setting
 from storymesh.llm.response_cache import Attempt, ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
-from storymesh.narrative.narrator_definition import NOTHING_TO_SPEND, Narrator, Price
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.judging import Judgement, judge_messages, judgement_of, schema_of
 from storymesh.rewriting.mending import mend
 from storymesh.rewriting.prompt import RETRY_PROMPT, STORY_SCHEMA, retry_messages, story_messages, text_in_answer
@@ -59,23 +60,12 @@ class GroundingCheck(Protocol):
 
 def require_runnable(narrator: Narrator) -> None:
     """Raise NarratorFailed for a narrator that cannot be run as it is written, before any call."""
-    models: list[tuple[str, Parameters, Price | None]] = [(narrator.model, narrator.parameters, narrator.price)]
-    if narrator.judge is not None:
-        models.append((narrator.judge.model, narrator.judge.parameters, narrator.judge.price))
-    for model, parameters, price in models:
-        if words := invalid_setting(model, parameters):
+    models: list[NamedModel] = [narrator, *([narrator.judge] if narrator.judge is not None else [])]
+    for model in models:
+        if words := invalid_setting(model.model, model.parameters):
             raise NarratorFailed(words)
-        if narrator.budget is None:
-            continue
-        if narrator.budget.usd is not None and price is None:
-            raise NarratorFailed(
-                f"the budget is in US dollars, and the price of {model} is not known", "give `price: {input:, output:}`"
-            )
-        if max_output_tokens(parameters) is None:
-            raise NarratorFailed(
-                f"nothing caps the length of an answer of {model}, so one call could pass the budget",
-                "give `max_tokens` in its parameters",
-            )
+        for fault in budget_faults(model, narrator.budget):
+            raise NarratorFailed(fault.words, fault.hint)
 
 
 def _fault_summary(grounding: Grounding) -> str:

@@ -11,8 +11,7 @@ from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, m
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from storymesh.llm.ask import AskedModel
-    from storymesh.narrative.narrator_definition import Price
+    from storymesh.llm.asked_model import AskedModel, Price
     from storymesh.variation.variation import TemplateVariation
     from storymesh.variation.vary import VariantResult
 
@@ -69,11 +68,10 @@ def vary(
     conditions. What is accepted is a file beside the narrative, for a person to read.
     """
     from storymesh.cli.output.variants import show_prompts
-    from storymesh.llm.ask import AskedModel
+    from storymesh.llm.asked_model import AskedModel, Budget
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.model_access import require_model
     from storymesh.mesh.snapshot_pinning import pin_build
-    from storymesh.narrative.narrator_definition import Budget
     from storymesh.variation.variation import TemplateVariation, templates_to_vary
     from storymesh.variation.vary import wanted_numbers
 
@@ -91,7 +89,9 @@ def vary(
         return
     require_model(loaded, build.typed, model)
     drawn = {"temperature": temperature, "max_tokens": max_tokens}
-    chosen = AskedModel(model, base_url, drawn, concurrency=4, timeout=300.0, budget=spend, price=paid)
+    chosen = AskedModel(
+        model=model, base_url=base_url, parameters=drawn, concurrency=4, timeout=300.0, budget=spend, price=paid
+    )
     _vary(variations, count, attempts, chosen, loaded.prepare_store(), format)
 
 
@@ -131,7 +131,7 @@ def _quiet(_: "VariantResult") -> None:
 
 def _price(written: str | None) -> "Price | None":
     """Return the price that `--price` says. Raises WrongUsage for what is none."""
-    from storymesh.narrative.narrator_definition import Price
+    from storymesh.llm.asked_model import Price
 
     if written is None:
         return None

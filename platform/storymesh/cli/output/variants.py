@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from storymesh.cli.output.console import echo, echo_text
 from storymesh.cli.output.json_document import echo_result
-from storymesh.llm.budget import TokenPrice, Usage, cost_of_tokens, estimate_input_tokens
+from storymesh.llm.asked_model import Price
+from storymesh.llm.budget import Usage, cost_of_tokens, estimate_input_tokens
 from storymesh.llm.response_cache import Messages
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 MOST_PLACES = 5
 
 
-def show_prompts(asked: Sequence[Messages], most_written: int, price: TokenPrice | None, form: str) -> None:
+def show_prompts(asked: Sequence[Messages], most_written: int, price: Price | None, form: str) -> None:
     """Show the first prompt whole, how many there are, and what they cost at most: of one attempt for each."""
     read = sum(map(estimate_input_tokens, asked))
     usd = cost_of_tokens(price, read, most_written * len(asked))

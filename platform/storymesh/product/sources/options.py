@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from storymesh.contract.value_forms import GapChoice, HourChoice, ValueForms, format_fault
+from storymesh.document import Definition
 from storymesh.errors import suggest_name
 from storymesh.product.sources.bounds import COMPRESSED
 
@@ -111,10 +112,8 @@ _OneOrMore = BeforeValidator(_as_list, json_schema_input_type=str | list[str])
 ColumnName = Annotated[str, Field(min_length=1)]
 
 
-class ColumnForms(BaseModel):
+class ColumnForms(Definition):
     """The forms of the values of one column, where they are not those of the others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nulls: Annotated[tuple[str, ...], _OneOrMore] = ()
     decimal: Annotated[str, AfterValidator(_check_decimal)] = "."
@@ -128,11 +127,11 @@ class ColumnForms(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
-class SourceOptions(BaseModel):
+class SourceOptions(Definition):
     """The fields of `source`: which file it is, or which table of which server; how it is laid out, and how its values
     are written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     file: Annotated[str, Field(min_length=1, description="for instance sources/ports.csv")] | None = None
     server: Annotated[str, Field(min_length=1, description="a server of the contract")] | None = None
@@ -156,7 +155,7 @@ class SourceOptions(BaseModel):
     dates: Annotated[tuple[DayFormat, ...], _OneOrMore] = ()
     times: Annotated[tuple[TimeFormat, ...], _OneOrMore] = ()
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
-    columns: dict[ColumnName, ColumnForms] = {}
+    columns: dict[ColumnName, ColumnForms] = Field(default_factory=dict)
     repeated_hour: Annotated[HourChoice, Field(alias="repeatedHour")] = "refuse"
     skipped_hour: Annotated[GapChoice, Field(alias="skippedHour")] = "refuse"
 

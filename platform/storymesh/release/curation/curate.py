@@ -88,7 +88,7 @@ def apply_curation_rules(
     dropped: list[Table] = []
 
     def remaining() -> "Table":
-        return records.anti_join(ibis.union(*dropped) if len(dropped) > 1 else dropped[0], "id") if dropped else records
+        return records.anti_join(ibis.union(*dropped), "id") if dropped else records
 
     for find_drops in _filters(engine, rules, evaluation):
         dropped.append(engine.materialize(find_drops(remaining())))
@@ -103,7 +103,7 @@ def apply_curation_rules(
         over = engine.materialize(over.mutate(conflict=ibis.literal(False)))
         repeats = repeats.anti_join(over, "id").union(over)
     parts = [repeats, *(part.mutate(conflict=ibis.literal(False)) for part in dropped)]
-    return engine.materialize(ibis.union(*parts) if len(parts) > 1 else repeats)
+    return engine.materialize(ibis.union(*parts))
 
 
 def _filters(

@@ -68,7 +68,7 @@ class EvaluationSet:
 
     def _matches(self, records: "Table") -> "Table":
         texts = [records.select("id", text=text) for text in text_columns(records).values()]
-        runs = word_runs(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
+        runs = word_runs(ibis.union(*texts), self.length)
         common = runs.inner_join(self.runs, "run").distinct()
         first = common.mutate(place=ibis.row_number().over(group_by="id", order_by=["file", "item"]))
         first = first.filter(first["place"] == 0)

@@ -136,7 +136,7 @@ def _chosen_records(engine: Engine, splits: Mapping[str, Sequence[Path]], most: 
         rows = rows.mutate(split=ibis.literal(split), place=rows["case_id"].hexdigest("md5"))
         parts.append(rows.order_by("place").limit(most))
     samples: dict[str, list[Mapping[str, Any]]] = {split: [] for split in splits}
-    found = engine.fetch_rows(ibis.union(*parts) if len(parts) > 1 else parts[0])
+    found = engine.fetch_rows(ibis.union(*parts))
     for row in sorted(found, key=lambda row: row["place"]):
         samples[row["split"]].append({name: value for name, value in row.items() if name != "place"})
     return list(take_in_turn(samples, most))
