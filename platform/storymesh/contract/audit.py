@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.contract import conditions
 from storymesh.contract.checks import (
-    Between,
     Check,
     CheckResult,
     FitsType,
     Holds,
     Matches,
     NotNull,
-    OneOf,
-    TextLength,
     UniqueValues,
     checks_of,
 )
@@ -251,12 +248,6 @@ def row_condition(check: Check) -> RowCondition | None:
             return condition
         case NotNull():
             return conditions.has_value(name)
-        case OneOf(values):
-            return conditions.is_one_of(name, values)
-        case Between(low, high, strict_low, strict_high):
-            return conditions.is_between(name, low, high, strict_minimum=strict_low, strict_maximum=strict_high)
-        case TextLength(low, high):
-            return conditions.has_length(name, low, high)
         case Matches(pattern, length):
             return conditions.matches(name, pattern, length)
         case Expectation(name, arguments) if "_match_regex" in name:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from storymesh.contract import conditions
 from storymesh.contract.conditions import RowCondition
@@ -32,32 +32,11 @@ class UniqueValues:
 
 
 @dataclass(frozen=True)
-class OneOf:
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Between:
-    minimum: float | None
-    maximum: float | None
-    strict_minimum: bool = False
-    strict_maximum: bool = False
-
-
-@dataclass(frozen=True)
 class Matches:
     """A regular expression (of RE2) that is found somewhere in a text, as in JSON Schema, and the text's length."""
 
     pattern: str
     length: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class TextLength:
-    """The number of characters of a text."""
-
-    minimum: int | None
-    maximum: int | None
 
 
 @dataclass(frozen=True)
@@ -67,20 +46,7 @@ class Holds:
     condition: RowCondition
 
 
-Test = (
-    FitsType
-    | NotNull
-    | UniqueValues
-    | OneOf
-    | Between
-    | Matches
-    | TextLength
-    | Holds
-    | LibraryMetric
-    | SqlRule
-    | Expectation
-    | Freshness
-)
+Test = FitsType | NotNull | UniqueValues | Matches | Holds | LibraryMetric | SqlRule | Expectation | Freshness
 
 
 @dataclass(frozen=True)
@@ -147,23 +113,23 @@ def _property_checks(item: Property, contract: Contract) -> Iterator[Check]:
         yield check("unique", UniqueValues(), f"{item.name} is unique")
     if item.enum:
         shown = ", ".join(map(str, item.enum[:5])) + (", …" if len(item.enum) > 5 else "")
-        yield check("enum", _one_of(item), f"{item.name} is one of {shown}")
+        yield check("enum", Holds(_one_of(item)), f"{item.name} is one of {shown}")
     yield from _option_checks(item, check)
     for path, condition in conditions.required_places(item.name, item.type):
         yield check("required", Holds(condition), f"{item.name}{path} has a value")
 
 
-def _one_of(item: Property) -> Test:
+def _one_of(item: Property) -> RowCondition:
     match item.type:
         case Text() | Integer() | Boolean():
-            return OneOf(item.enum)
+            return conditions.is_one_of(item.name, item.enum)
         case Time():
-            return OneOf(tuple(filter(None, map(parse_time, item.enum))))
+            return conditions.is_one_of(item.name, tuple(filter(None, map(parse_time, item.enum))))
         case Date() | Timestamp():
             moments = [moment for value in item.enum if (moment := parse_moment(value)) is not None]
-            return Holds(conditions.is_one_of_moments(item.name, moments))
+            return conditions.is_one_of_moments(item.name, moments)
         case _:
-            return Holds(conditions.is_one_of_numbers(item.name, item.enum))
+            return conditions.is_one_of_numbers(item.name, item.enum)
 
 
 def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> Iterator[Check]:
@@ -172,7 +138,8 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
         case Text():
             if "minLength" in options or "maxLength" in options:
                 low, high = options.get("minLength"), options.get("maxLength")
-                yield check("length", TextLength(low, high), f"{name} has {_span(low, high)} characters")
+                condition = conditions.has_length(name, low, high)
+                yield check("length", Holds(condition), f"{name} has {_span(low, high)} characters")
             if "pattern" in options:
                 yield check("pattern", Matches(options["pattern"]), f"{name} matches {options['pattern']}")
             if options.get("format") in FORMATS:
@@ -180,10 +147,10 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
                 yield check("format", test, f"{name} is {options['format']}")
         case Integer() | Float():
             if between := _between(options):
-                yield check("range", between, f"{name} is {_span_of(between)}")
+                yield check("range", Holds(conditions.is_between(name, *between)), f"{name} is {_span_of(between)}")
             if options.get("format") in RANGES and isinstance(item.type, Integer):
-                low, high = RANGES[options["format"]]
-                yield check("format", Between(low, high), f"{name} fits {options['format']}")
+                condition = conditions.is_between(name, *RANGES[options["format"]])
+                yield check("format", Holds(condition), f"{name} fits {options['format']}")
         case Decimal():
             for option, operator in BOUNDS.items():
                 if option in options:
@@ -217,7 +184,14 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
         yield check("multipleOf", Holds(condition), f"{name} is a multiple of {step}")
 
 
-def _between(options: Any) -> Between | None:
+class _Range(NamedTuple):
+    minimum: float | None
+    maximum: float | None
+    strict_minimum: bool
+    strict_maximum: bool
+
+
+def _between(options: Any) -> _Range | None:
     """Return the narrower of the inclusive and the exclusive bound, at both ends."""
     if not any(name in options for name in BOUNDS):
         return None
@@ -227,7 +201,7 @@ def _between(options: Any) -> Between | None:
     high, strict_high = options.get("maximum"), False
     if (bound := options.get("exclusiveMaximum")) is not None and (high is None or bound <= high):
         high, strict_high = bound, True
-    return Between(low, high, strict_low, strict_high)
+    return _Range(low, high, strict_low, strict_high)
 
 
 def _span(low: int | None, high: int | None) -> str:
@@ -236,7 +210,7 @@ def _span(low: int | None, high: int | None) -> str:
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def _span_of(between: Between) -> str:
+def _span_of(between: _Range) -> str:
     low = [f"{'above' if between.strict_minimum else 'at least'} {between.minimum}"] * (between.minimum is not None)
     high = [f"{'below' if between.strict_maximum else 'at most'} {between.maximum}"] * (between.maximum is not None)
     return " and ".join([*low, *high])

@@ -4,7 +4,8 @@ Each function takes what is fixed and returns a `RowCondition`, which gets a tab
 here is computed when a contract is read, so ibis is imported only where an audit runs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal as Exact
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 RowCondition = Callable[["ir.Table"], "ir.BooleanValue"]
 """A condition over one row; null counts as true."""
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 _Places = Iterator[tuple[str, Callable[["ir.Value"], "ir.BooleanValue"]]]
 
@@ -37,7 +47,11 @@ def is_one_of(name: str, values: Sequence[Any]) -> RowCondition:
 
 
 def is_between(
-    name: str, minimum: float | None, maximum: float | None, *, strict_minimum: bool, strict_maximum: bool
+    name: str,
+    minimum: float | None,
+    maximum: float | None,
+    strict_minimum: bool = False,
+    strict_maximum: bool = False,
 ) -> RowCondition:
     """Return the condition that a number lies between two bounds, or on one that is not strict."""
 
@@ -104,17 +118,17 @@ def is_one_of_numbers(name: str, values: Sequence[Any]) -> RowCondition:
 
 def compares_number(name: str, operator: str, bound: Any) -> RowCondition:
     """Return the condition `name operator bound`, exact in decimals; `operator` is `<`, `<=`, `>` or `>=`."""
-    return lambda table: _compared(table[name], operator, _exact_number(bound))
+    return lambda table: COMPARISONS[operator](table[name], _exact_number(bound))
 
 
 def compares_moment(name: str, operator: str, bound: datetime) -> RowCondition:
     """Return the condition `name operator bound` for a date or a timestamp."""
-    return lambda table: _compared(table[name].cast("timestamp"), operator, bound)
+    return lambda table: COMPARISONS[operator](table[name].cast("timestamp"), bound)
 
 
 def compares_text(name: str, operator: str, bound: str) -> RowCondition:
     """Return the condition `name operator bound` for texts in the order of their characters, such as times of day."""
-    return lambda table: _compared(table[name], operator, bound)
+    return lambda table: COMPARISONS[operator](table[name], bound)
 
 
 def has_item_count(name: str, low: int, high: int) -> RowCondition:
@@ -229,18 +243,6 @@ def _plain_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _compared(value: "ir.Value", operator: str, bound: Any) -> "ir.BooleanValue":
-    match operator:
-        case ">=":
-            return value >= bound
-        case ">":
-            return value > bound
-        case "<=":
-            return value <= bound
-        case _:
-            return value < bound
 
 
 def _exact_number(value: Any) -> "ir.Scalar":

@@ -254,16 +254,17 @@ def restricted_properties(contract: Contract) -> frozenset[str]:
     residence = contract.residence
     if residence is not None and residence.guarded and residence.is_elsewhere:
         return frozenset(contract.properties)
-    return frozenset(name for name, item in contract.properties.items() if _is_restricted(item.field))
+    return frozenset(name for name, item in contract.properties.items() if is_restricted(item.field))
 
 
-def _is_restricted(field: Field) -> bool:
+def is_restricted(field: Field) -> bool:
+    """Return True if a value, or anything in it, is restricted."""
     if field.classification == "restricted":
         return True
     match field.type:
         case Array(item):
-            return _is_restricted(item)
+            return is_restricted(item)
         case Struct(fields):
-            return any(isinstance(inside, Field) and _is_restricted(inside) for inside in fields.values())
+            return any(isinstance(inside, Field) and is_restricted(inside) for inside in fields.values())
         case _:
             return False

@@ -8,9 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from storymesh.contract.definition import Contract
+from storymesh.language.static_values import RANK
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Type
-
-_ORDER: tuple[Classification, ...] = ("public", "internal", "restricted")
 
 
 def stricter_contract(kept: Contract, current: Contract) -> Contract:
@@ -27,7 +26,7 @@ def stricter_contract(kept: Contract, current: Contract) -> Contract:
 
 
 def _stricter(one: Classification, other: Classification) -> Classification:
-    return max(one, other, key=_ORDER.index)
+    return max(one, other, key=RANK.__getitem__)
 
 
 def _stricter_type(one: Type, other: Type) -> Type:

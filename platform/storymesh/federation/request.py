@@ -5,12 +5,11 @@ below; there is no way to write anything else, so what a statement touches is wh
 """
 
 import hashlib
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -21,14 +20,6 @@ PremiseName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Value = bool | int | Decimal | float | datetime | date | str
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
-COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 
 class _Part(BaseModel):

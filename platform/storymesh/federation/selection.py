@@ -8,9 +8,9 @@ from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from storymesh.contract.conditions import COMPARISONS
 from storymesh.federation.access import ChooseColumns
 from storymesh.federation.request import (
-    COMPARISONS,
     ColumnComparison,
     ColumnIsNull,
     ColumnMembership,

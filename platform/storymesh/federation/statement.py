@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
+from storymesh.contract.conditions import COMPARISONS
 from storymesh.errors import StorymeshError
 from storymesh.federation.request import (
-    COMPARISONS,
     ColumnComparison,
     ColumnIsNull,
     ColumnMembership,

@@ -10,16 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from storymesh.case.link import KEY, key_text
+from storymesh.contract.definition import is_restricted
 from storymesh.language.compile.values import pseudonym
 from storymesh.language.types import (
-    Array,
     Boolean,
     Date,
     Decimal,
-    Field,
     Float,
     Integer,
-    Struct,
     Text,
     Timestamp,
     Type,
@@ -62,7 +60,7 @@ class ProductObjects:
 
     def _is_public(self, column: str) -> bool:
         """Return True if the property may leave the mesh as it is, or as its pseudonym."""
-        return column in self.masked or not _is_restricted(self.contract.properties[column].field)
+        return column in self.masked or not is_restricted(self.contract.properties[column].field)
 
     def _is_moment(self, column: str) -> bool:
         return column not in self.masked and self._is_public(column)
@@ -180,15 +178,3 @@ def format_moment(moment: date) -> str:
         return f"{moment.isoformat()}T00:00:00Z"
     text = moment.replace(tzinfo=None).isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"
-
-
-def _is_restricted(field: Field) -> bool:
-    """Return True if the value, or anything in it, is restricted."""
-    match field.type:
-        case Array(item):
-            inside = [item]
-        case Struct(fields):
-            inside = [part for part in fields.values() if isinstance(part, Field)]
-        case _:
-            inside = []
-    return field.classification == "restricted" or any(map(_is_restricted, inside))
