@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.sql_text import quote_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
-from storymesh.federation.files import BATCH_ROWS
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import (
     RowSelection,
     SelectiveTable,
     TransferEstimate,
-    dataset_filter,
     estimate_dataset,
+    scan_dataset,
 )
 
 if TYPE_CHECKING:
@@ -77,13 +76,7 @@ class DeltaLakeTable(SelectiveTable):
             return pa.RecordBatchReader.from_stream(
                 QueryBuilder().register("t", table).execute(f"select {quoted} from t")
             )
-        return dataset.scanner(
-            columns=names,
-            filter=dataset_filter(dataset.schema, names, selection),
-            batch_size=BATCH_ROWS,
-            batch_readahead=4,
-            fragment_readahead=1,
-        ).to_reader()
+        return scan_dataset(dataset, names, selection).to_reader()
 
     def _open(self) -> Any:
         try:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.file_times import version_of_files
@@ -13,16 +14,16 @@ from storymesh.federation.selection import (
     RowSelection,
     SelectiveTable,
     TransferEstimate,
-    dataset_filter,
     estimate_dataset,
+    scan_dataset,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
     from pyarrow.fs import FileInfo
 
 MAX_FILES = 100_000
-BATCH_ROWS = 50_000
 _WILD = re.compile(r"[*?\[]")
 _CHANGED = "its files have changed while they were read"
 
@@ -47,61 +48,42 @@ class FilesTable(SelectiveTable):
         ResourceUnavailable.
         """
         import pyarrow as pa
-        import pyarrow.dataset as ds
 
         if self.format != "parquet":
             raise self._relation.unreadable(
                 f"the format {self.format or '?'} is not read", "parquet, csv, json or delta"
             )
-        with self._store.words_of_errors():
+        with self._store.words_of_errors(), self._refused_if_damaged():
             found = self.list_files()
-            try:
-                dataset = ds.dataset(
-                    [item.path for item in found],
-                    filesystem=self._store.file_system,
-                    format=ds.ParquetFileFormat(coerce_int96_timestamp_unit="us"),
-                    partitioning="hive",
-                )
-                names = list(choose(dataset.schema.names))
-                # One file at a time, and the next one being fetched.
-                options: dict[str, Any] = {"batch_size": BATCH_ROWS, "batch_readahead": 4, "fragment_readahead": 1}
-                selected = dataset_filter(dataset.schema, names, selection)
-                scanner = dataset.scanner(columns=names, filter=selected, **options)
-            except (pa.ArrowException, ValueError) as error:
-                raise self._damaged(error) from None
+            dataset = self._dataset(found)
+            scanner = scan_dataset(dataset, list(choose(dataset.schema.names)), selection)
         before = _states(found)
 
         def batches() -> "Iterator[pa.RecordBatch]":
             with self._store.words_of_errors():
-                try:
+                with self._refused_if_damaged():
                     for batch in scanner.to_batches():
                         self.moved += batch.nbytes
                         yield batch
-                except (pa.ArrowException, ValueError) as error:
-                    raise self._damaged(error) from None
                 self._require_same(before)
 
         return pa.RecordBatchReader.from_batches(scanner.projected_schema, batches())
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
         """Return what each of some ways would fetch, as the footers of the files say."""
-        import pyarrow as pa
-        import pyarrow.dataset as ds
-
         if self.format != "parquet":
             return {}
-        with self._store.words_of_errors():
-            try:
-                dataset = ds.dataset(
-                    [item.path for item in self.list_files()],
-                    filesystem=self._store.file_system,
-                    format=ds.ParquetFileFormat(coerce_int96_timestamp_unit="us"),
-                    partitioning="hive",
-                )
-                names = list(choose(dataset.schema.names))
-                return {way: estimate_dataset(dataset, names, selection) for way, selection in ways.items()}
-            except (pa.ArrowException, ValueError) as error:
-                raise self._damaged(error) from None
+        with self._store.words_of_errors(), self._refused_if_damaged():
+            dataset = self._dataset(self.list_files())
+            names = list(choose(dataset.schema.names))
+            return {way: estimate_dataset(dataset, names, selection) for way, selection in ways.items()}
+
+    def _dataset(self, found: "list[FileInfo]") -> "ds.Dataset":
+        import pyarrow.dataset as ds
+
+        paths = [item.path for item in found]
+        as_written = ds.ParquetFileFormat(coerce_int96_timestamp_unit="us")
+        return ds.dataset(paths, filesystem=self._store.file_system, format=as_written, partitioning="hive")
 
     def version(self, changed_at: str | None) -> str | None:
         """Return what the files are known by: their sizes and the times of their change."""
@@ -161,8 +143,18 @@ class FilesTable(SelectiveTable):
         if _states(self.list_files()) != before:
             raise self._relation.unreadable(_CHANGED, "run again when whoever writes them has ended")
 
-    def _damaged(self, error: Exception) -> Exception:
-        return self._relation.unreadable(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    @contextmanager
+    def _refused_if_damaged(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, ValueError) as error:
+            raise self._relation.unreadable(
+                str(error).splitlines()[0] if str(error) else type(error).__name__
+            ) from None
 
 
 def _states(found: "list[FileInfo]") -> list[tuple[str, int | None, float]]:

@@ -75,15 +75,9 @@ class MysqlTable:
         """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""
         if changed_at is None:
             return None
-        with self._words_of_errors():
-            connection = self._connect()
-        try:
-            with self._words_of_errors(), connection.cursor() as cursor:
-                source = relation_sql(self._relation, _DIALECT)
-                cursor.execute(_STATE.format(quote_name(changed_at, _DIALECT), source))
-                return " ".join(map(str, cursor.fetchone() or ()))
-        finally:
-            self._leave(connection)
+        with self._transaction() as cursor:
+            cursor.execute(_STATE.format(quote_name(changed_at, _DIALECT), relation_sql(self._relation, _DIALECT)))
+            return " ".join(map(str, cursor.fetchone() or ()))
 
     def key_columns(self) -> tuple[str, ...]:
         """Return the columns of the table's primary key, in order."""
@@ -102,12 +96,18 @@ class MysqlTable:
         return [name for (name,) in self._catalogue(query, *values)]
 
     def _catalogue(self, query: str, *values: str) -> list[Any]:
+        with self._transaction() as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """Yield a cursor in the one transaction in which everything is read."""
         with self._words_of_errors():
             connection = self._connect()
         try:
             with self._words_of_errors(), connection.cursor() as cursor:
-                cursor.execute(query, values)
-                return list(cursor.fetchall())
+                yield cursor
         finally:
             self._leave(connection)
 

@@ -178,10 +178,7 @@ class PostgresTable(SelectiveTable):
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
         """Return what each of some ways would move, as the server's planner has it. Raises as `open_rows` does."""
-        with self.words_of_errors():
-            connection = self._connect()
-        with closing(connection), self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
-            source = self._begin(cursor)
+        with self._transaction() as (cursor, source):
             listed = self._list_columns(cursor, source)
             oids = dict(listed)
             names = list(choose([name for name, _ in listed]))
@@ -193,16 +190,9 @@ class PostgresTable(SelectiveTable):
         """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""
         if changed_at is None:
             return None
-        with self.words_of_errors():
-            connection = self._connect()
-        try:
-            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
-                source = self._begin(cursor)
-                column = quote_name(changed_at, _DIALECT)
-                cursor.execute(_STATE.format(column, source))
-                return " ".join(map(str, cursor.fetchone() or ()))
-        finally:
-            connection.close()
+        with self._transaction() as (cursor, source):
+            cursor.execute(_STATE.format(quote_name(changed_at, _DIALECT), source))
+            return " ".join(map(str, cursor.fetchone() or ()))
 
     def key_columns(self) -> tuple[str, ...]:
         """Return the columns of the table's primary key, in order."""
@@ -224,15 +214,17 @@ class PostgresTable(SelectiveTable):
 
     def _catalogue(self, query: str, *values: str) -> list[Any]:
         """Return what a query of the catalogue gives."""
+        with self._transaction() as (cursor, _):
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[Any, str]]:
+        """Yield a cursor in the one transaction in which everything is read, and what is read."""
         with self.words_of_errors():
             connection = self._connect()
-        try:
-            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
-                self._begin(cursor)
-                cursor.execute(query, values)
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
+        with closing(connection), self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+            yield cursor, self._begin(cursor)
 
     def _connect(self) -> "connection":
         try:

@@ -41,6 +41,7 @@ class TimeBounds:
     or_null: bool = False
 
 
+BATCH_ROWS = 50_000
 _SPAN_BYTES = 2 * len('"2024-01-01T00:00:00.000000",')
 KeyForm = Literal["raw", "hashed text", "hashed number"]
 """How a key is there: as it is, or as the keyed hash of what the contract calls a text or a whole number."""
@@ -230,6 +231,14 @@ def _compares_as(kind: "pa.DataType", value: object) -> bool:
     if isinstance(value, int):
         return bool(pa.types.is_signed_integer(kind)) and abs(value) < 1 << (kind.bit_width - 1)
     return isinstance(value, str) and bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def scan_dataset(dataset: "ds.Dataset", names: Sequence[str], selection: RowSelection) -> "ds.Scanner":
+    """Return what reads the selected rows of a dataset: one file at a time, and the next one being fetched."""
+    selected = dataset_filter(dataset.schema, names, selection)
+    return dataset.scanner(
+        columns=list(names), filter=selected, batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1
+    )
 
 
 def estimate_dataset(dataset: "ds.Dataset", names: Sequence[str], selection: RowSelection) -> TransferEstimate:
