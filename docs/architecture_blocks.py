@@ -8,14 +8,21 @@ import grimp
 import networkx
 
 PACKAGE = "storymesh"
+GROUND = "ground"
+"""What the picture calls the modules that are files beside the packages: each of these stands on some."""
 
 
 def import_picture() -> str:
     """Return a Mermaid flowchart of the packages. An arrow leads from a package to one that it imports.
 
     An arrow that a longer way makes superfluous is left out: where A imports B and B imports C, A may import C as well.
+    The modules that are single files are one: what is below them all is no news of any.
     """
-    imports = networkx.transitive_reduction(import_graph())
+    graph, folder = import_graph(), Path(import_module(PACKAGE).__path__[0])
+    files = {name: GROUND for name in graph if not (folder / name).is_dir()}
+    packages = networkx.relabel_nodes(graph, files)
+    packages.remove_edges_from(list(networkx.selfloop_edges(packages)))
+    imports = networkx.transitive_reduction(packages)
     lines = [f"  {importer} --> {imported}" for importer, imported in sorted(imports.edges)]
     return "\n".join(["flowchart TD", *lines]) + "\n"
 
