@@ -197,7 +197,7 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
     import shutil
 
     from storymesh.errors import StorymeshError
-    from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
+    from storymesh.lifecycle.erase import Erasure
     from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
     from storymesh.lifecycle.pull import pull_release
     from storymesh.lifecycle.rebuild import rebuild_release
@@ -226,13 +226,11 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
             write_all_records(build)
             write_release(build)
         if operation.startswith("forget"):
-            contract = mesh.contract("fleet.trucks")
-            plan = plan_erasure(
-                "fleet.trucks", arguments["key"], contract, mesh.warehouse, mesh.releases, mesh.open_engine
-            )
-            list(erase_row(plan, mesh.warehouse, mesh.open_engine))
+            erasure = Erasure(mesh.warehouse, mesh.releases, mesh.open_engine, mesh.contracts)
+            plans = [erasure.plan("fleet.trucks", arguments["key"])]
+            list(erasure.erase(plans))
             if operation == "forget and remove":
-                remove_affected_releases(plan, mesh.store, mesh.releases)
+                erasure.remove_old(plans)
         if operation == "expire":
             plans = plan_expiry(mesh.products, mesh.warehouse, mesh.releases)
             expire_snapshots(plans, mesh.warehouse, mesh.releases)

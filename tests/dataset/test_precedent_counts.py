@@ -209,7 +209,7 @@ def dropped(world: World, case: Told, component: list[str], period: Mapping[str,
 
 def built(root: Path, world: World) -> Build:
     if world.erased is not None:
-        write_erasure_list(root / "store", new_erasure_list().with_key("mesh.calls", world.erased))
+        write_erasure_list(root / "store", new_erasure_list().with_keys("mesh.calls", [world.erased]))
     return build_of(root, world.narrative, REPORT, PRODUCTS, world.rows)
 
 

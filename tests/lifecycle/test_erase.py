@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from storymesh.dataset.build import BUILD_VERSION
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle.diff import compare_releases
-from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
+from storymesh.lifecycle.erase import Erasure
 from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
@@ -30,6 +31,10 @@ TRUCK = "T00"
 KEY = r"B\d{3}/R~0\d{3}~1x"
 
 
+def erasure_in(mesh: Mesh) -> Erasure:
+    return Erasure(mesh.warehouse, mesh.releases, open_engine, mesh.contracts)
+
+
 def with_truck(release: Release, truck: str) -> dict[str, int]:
     """Config -> how many records name the truck among their sources, by a query of the test's own."""
     found = {}
@@ -43,10 +48,7 @@ def with_truck(release: Release, truck: str) -> dict[str, int]:
 
 
 def test_every_record_that_used_the_row_is_named(roadside: Mesh) -> None:
-    contract = roadside.contract("fleet.trucks")
-    found = plan_erasure(
-        "fleet.trucks", TRUCK, contract, roadside.warehouse, roadside.releases, open_engine, most=1_000
-    )
+    found = erasure_in(roadside).plan("fleet.trucks", TRUCK, most=1_000)
     assert [used.release.version for used in found.affected] == ["1.0.0-r1", "1.0.0-r2"]
     for used in found.affected:
         assert used.records == with_truck(used.release, TRUCK) != {}
@@ -68,10 +70,9 @@ def test_nothing_changes_without_confirmation(moved: Mesh) -> None:
 
 def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: Mesh) -> None:
     old = find_release(moved.releases, "roadside")
-    found = plan_erasure(
-        "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
-    )
-    (done,) = erase_row(found, moved.warehouse, open_engine)
+    erasure = erasure_in(moved)
+    found = erasure.plan("fleet.trucks", TRUCK)
+    (done,) = erasure.erase([found])
     assert (done.old.version, done.new.version) == ("1.0.0-r2", "1.0.0-r3")
     assert with_truck(done.new, TRUCK) == {}
     assert done.new.drops["case"]["forgotten"] == found.affected[-1].cases
@@ -120,17 +121,15 @@ def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(mov
     again = release_all(moved)
     assert (again.version, again.unchanged) == ("1.0.0-r3", True), "the same cut leaves out the same"
     # The anchor's own row: nobody tells that case, and nobody quotes it as a precedent.
-    contract = moved.contract("road.breakdowns")
-    second = plan_erasure("road.breakdowns", "B001", contract, moved.warehouse, moved.releases, open_engine)
+    erasure = erasure_in(moved)
+    second = erasure.plan("road.breakdowns", "B001")
     assert [(used.cases, used.last) for used in second.affected] == [(1, True)]
-    (done,) = erase_row(second, moved.warehouse, open_engine)
+    (done,) = erasure.erase([second])
     assert with_truck(done.new, TRUCK) == {}, "what was forgotten before stays so"
     assert set(done.new.manifest.forgotten) == {"fleet.trucks", "road.breakdowns"}
     for path in done.new.path.rglob("*.parquet"):
         assert "B001" not in str(duckdb.read_parquet(str(path)).fetchall())
-    assert [release.version for release in remove_affected_releases(second, moved.store, moved.releases)] == [
-        "1.0.0-r3"
-    ]
+    assert [release.version for release in erasure.remove_old([second])] == ["1.0.0-r3"]
 
 
 def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:
@@ -138,26 +137,18 @@ def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(mo
     manifest = json.loads(lock.read_text(encoding="utf-8"))
     manifest["cast"]["depot"]["product_version"] = "0" * 64
     lock.write_text(json.dumps(manifest), encoding="utf-8")
-    found = plan_erasure(
-        "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
-    )
+    erasure = erasure_in(moved)
+    found = erasure.plan("fleet.trucks", TRUCK)
     assert [release.version for release, _ in found.irreproducible] == ["1.0.0-r2"]
     assert found.affected[-1].records == with_truck(found.affected[-1].release, TRUCK)
     with pytest.raises(StorymeshError, match="so it gets no successor, and nothing was changed"):
-        list(erase_row(found, moved.warehouse, open_engine))
+        list(erasure.erase([found]))
     assert not (moved.store / "forgotten.json").exists()
 
 
 def test_a_product_that_was_never_published(moved: Mesh, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="nothing is published"):
-        plan_erasure(
-            "fleet.trucks",
-            TRUCK,
-            moved.contract("fleet.trucks"),
-            Warehouse(tmp_path / "none"),
-            moved.releases,
-            open_engine,
-        )
+        replace(erasure_in(moved), warehouse=Warehouse(tmp_path / "none")).plan("fleet.trucks", TRUCK)
 
 
 def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) -> None:

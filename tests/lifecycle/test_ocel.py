@@ -13,7 +13,7 @@ import pytest
 from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
 from storymesh.engine.open import open_engine
 from storymesh.errors import WrongUsage
-from storymesh.lifecycle.erase import plan_erasure
+from storymesh.lifecycle.erase import Erasure
 from storymesh.lifecycle.ocel import write_event_log
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.release.catalog import find_release
@@ -183,13 +183,11 @@ def test_restricted_values_are_left_out_and_pseudonyms_replace_values(moved: Mes
 
 
 def test_a_case_of_a_row_erased_since_is_left_out(moved: Mesh, tmp_path: Path) -> None:
-    found = plan_erasure(
-        "fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
-    )
+    found = Erasure(moved.warehouse, moved.releases, open_engine, moved.contracts).plan("fleet.trucks", "T00")
     before = exported(moved, "roadside@1.0.0-r1", tmp_path / "before.json")
     assert "fleet.trucks/T00" in {item["id"] for item in before["objects"]}
     # As `forget` begins; the release without the row, which it goes on with, is not looked at here.
-    write_erasure_list(moved.store, new_erasure_list().with_key("fleet.trucks", "T00"))
+    write_erasure_list(moved.store, new_erasure_list().with_keys("fleet.trucks", ["T00"]))
     code, out, err = storymesh(
         moved.root, "export", "roadside@1.0.0-r1", "--to", "ocel", "--into", str(tmp_path / "after.json")
     )

@@ -58,7 +58,7 @@ def test_launchpad_refreshes_rebuilds_and_forgets(harbour: Path) -> None:
     done, _, words = execute(harbour, "forget", really=True)
     assert not done
     assert "no such repair" not in words, "Dagster keeps what is said here"
-    listed.write_text("product,key\nyard.repairs,R003\n", encoding="utf-8")
+    listed.write_text("product,key\nyard.repairs,R003\nyard.repairs,R004\n", encoding="utf-8")
     done, metadata, _ = execute(harbour, "forget")
     assert (done, metadata["releases_that_used_them"], metadata["successors"]) == (True, 1, "")
     done, metadata, _ = execute(harbour, "forget", really=True, remove_old=True)

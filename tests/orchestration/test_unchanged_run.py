@@ -256,7 +256,7 @@ def test_a_run_begins_where_a_stored_file_is_damaged_or_gone(
 
 
 def forget_a_repair(root: Path) -> None:
-    write_erasure_list(root / ".storymesh", new_erasure_list().with_key("yard.repairs", "R001"))
+    write_erasure_list(root / ".storymesh", new_erasure_list().with_keys("yard.repairs", ["R001"]))
 
 
 def begin_another_run(root: Path) -> None:

@@ -222,7 +222,7 @@ def test_a_sample_has_fewer_cases_the_same_each_time(build: Build, tmp_path: Pat
 
 
 def test_what_was_erased_is_in_no_sample(build: Build, tmp_path: Path) -> None:
-    write_erasure_list(tmp_path, new_erasure_list().with_key("mesh.jobs", "j1"))
+    write_erasure_list(tmp_path, new_erasure_list().with_keys("mesh.jobs", ["j1"]))
     (tmp_path / "sample").mkdir()
     sample = sample_build(replace(build, store=tmp_path), None, tmp_path / "sample")
     assert write_cases(sample).drops == {"forgotten": 1}
@@ -232,7 +232,7 @@ def test_a_release_that_would_be_refused_is_measured_as_far_as_it_came(tmp_path:
     build = build_in(tmp_path, "{{ case.id }}\n")
     everything = new_erasure_list()
     for n in range(JOB_COUNT):
-        everything = everything.with_key("mesh.jobs", f"j{n}")
+        everything = everything.with_keys("mesh.jobs", [f"j{n}"])
     write_erasure_list(build.store, everything)
     profile = profile_release(build, None)
     assert profile.refused == "no record of 'jobs' is left to release"

@@ -43,8 +43,8 @@ class ErasureList:
 
         return dialect.sha256_hex(ibis.literal(f"{self.secret}|{product}|").concat(key))
 
-    def with_key(self, product: str, key: str) -> "ErasureList":
-        digests = {*self.keys.get(product, ()), self.digest(product, key)}
+    def with_keys(self, product: str, keys: Collection[str]) -> "ErasureList":
+        digests = {*self.keys.get(product, ()), *(self.digest(product, key) for key in keys)}
         return ErasureList(self.secret, {**self.keys, product: tuple(sorted(digests))})
 
     def of_products(self, products: Collection[str]) -> ErasedKeys:

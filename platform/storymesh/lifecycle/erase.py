@@ -8,7 +8,7 @@ snapshots and definition. The row itself is removed where it came from, by its d
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, list_releases, report_damage
-from storymesh.release.definition_snapshot import NO_CONTRACTS
 from storymesh.release.folder import require_sound_files
 from storymesh.release.layout import all_record_files
 from storymesh.release.rewritten_records import prune_answers, write_all_records
@@ -86,111 +85,107 @@ class Succession:
     new: Release
 
 
-def plan_erasure(
-    product: str,
-    key: str,
-    contract: Contract,
-    warehouse: Warehouse,
-    releases: Path,
-    open_engine: OpenEngine,
-    most: int = 10,
-    contracts: Mapping[str, Contract] = NO_CONTRACTS,
-) -> ErasurePlan:
-    """Find every record of every release that used the row of `product` with this key, as `sources` write it.
+@dataclass(frozen=True)
+class Erasure:
+    """Where rows are erased: the store and the releases of a mesh, with the contracts of its products by their ids."""
 
-    Nothing is changed. Raises WrongUsage when no version of the product has such a row.
-    """
-    if not contract.key:
-        raise WrongUsage(f"the contract of '{product}' has no primary key, so none of its rows has a name")
-    versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
-    with open_engine(only=(warehouse.folder, warehouse.folder.resolve(), releases)) as engine:
-        secret = leaving_key(pseudonym_key(warehouse.folder)) if hashed_keys(contract) else b""
-        key = _key_at_home(engine, versions, contract, key, secret)
-        holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
-        if not holding:
-            words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
-            raise WrongUsage(words, _suggest_key(engine, versions, contract, key))
-        hashes = keys_as_left(contract, key, secret)
-        erased = _with_keys(new_erasure_list(), product, (key, *hashes))
-        affected: list[AffectedRelease] = []
-        irreproducible: list[tuple[Release, str]] = []
-        every = [release for release in list_releases(releases) if product in release.manifest.products]
-        for release in every:
-            try:
-                build = open_pinned_build(release, warehouse, open_engine, contracts)
-            except StorymeshError as error:
-                irreproducible.append((release, error.message))
-                keys, cases = [key, *hashes], _case_ids(engine, [])
-            else:
-                keys, cases = _cases_of_row(engine, build, erased)
-            count = int(engine.fetch_value(cases.count()))
-            require_sound_files(release)
-            with report_damage(release):
-                usage = _record_usage(engine, release, product, keys, cases, most) if keys else ({}, {}, ())
-            engine.drop(cases)
-            records, quotes, examples = usage
-            if records or count:
-                later = [other.version for other in every if _same_version(other, release)]
-                last = release.version == later[-1]
-                affected.append(AffectedRelease(release, records, quotes, examples, count, last))
-    current = bool(versions) and versions[-1].version in holding
-    replaced = [used.release for used in affected if used.last]
-    changes = tuple((old, newer) for old in replaced if (newer := describe_rule_changes(old)) is not None)
-    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes, hashes)
+    warehouse: Warehouse
+    releases: Path
+    open_engine: OpenEngine
+    contracts: Mapping[str, Contract]
 
+    def plan(self, product: str, key: str, most: int = 10) -> ErasurePlan:
+        """Find every record of every release that used the row of `product` with this key, as `sources` write it.
 
-def erase_row(
-    plan: ErasurePlan,
-    warehouse: Warehouse,
-    open_engine: OpenEngine,
-    contracts: Mapping[str, Contract] = NO_CONTRACTS,
-) -> Iterator[Succession]:
-    """Put the row on the erasure list, then write the successors, one after the other.
-
-    Raises StorymeshError when a release that used the row cannot be made again, before anything is changed.
-    """
-    reasons = {release.path: words for release, words in plan.irreproducible}
-    last = [used.release for used in plan.affected if used.last]
-    for old in last:
-        if old.path in reasons:
-            words = f"{reasons[old.path]}; so it gets no successor, and nothing was changed"
-            raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
-    before = read_erasure_list(warehouse.folder) or new_erasure_list()
-    listed = _with_keys(before, plan.product, (plan.key, *plan.hashes))
-    write_erasure_list(warehouse.folder, listed)
-    for old in last:
-        build = open_pinned_build(old, warehouse, open_engine, contracts)
-        # What was erased before stays so, also where the release is older than that.
-        products = {snapshot.product for snapshot in build.snapshots.values()}
-        open_here = partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), build.releases))
-        build = replace(build, erased=listed.of_products(products), open_engine=open_here)
-        write_all_records(build)
-        yield Succession(
-            old, write_release(build, open_tracer=partial(Tracer, build), succeeds=old.manifest.as_predecessor)
+        Nothing is changed. Raises WrongUsage when no version of the product has such a row.
+        """
+        contract, folder = self.contracts[product], self.warehouse.folder
+        if not contract.key:
+            raise WrongUsage(f"the contract of '{product}' has no primary key, so none of its rows has a name")
+        versions = ProductStore(self.warehouse, product.partition(".")[0]).list_snapshots(product)
+        with self.open_engine(only=(folder, folder.resolve(), self.releases)) as engine:
+            secret = leaving_key(pseudonym_key(folder)) if hashed_keys(contract) else b""
+            key = _key_at_home(engine, versions, contract, key, secret)
+            holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
+            if not holding:
+                words = f"no version of '{product}' in {folder} has a row with the key {key}"
+                raise WrongUsage(words, _suggest_key(engine, versions, contract, key))
+            hashes = keys_as_left(contract, key, secret)
+            erased = new_erasure_list().with_keys(product, (key, *hashes))
+            affected: list[AffectedRelease] = []
+            irreproducible: list[tuple[Release, str]] = []
+            every = [release for release in list_releases(self.releases) if product in release.manifest.products]
+            for release in every:
+                try:
+                    build = self._pinned_build(release)
+                except StorymeshError as error:
+                    irreproducible.append((release, error.message))
+                    keys, cases = [key, *hashes], _case_ids(engine, [])
+                else:
+                    keys, cases = _cases_of_row(engine, build, erased)
+                count = int(engine.fetch_value(cases.count()))
+                require_sound_files(release)
+                with report_damage(release):
+                    usage = _record_usage(engine, release, product, keys, cases, most) if keys else ({}, {}, ())
+                engine.drop(cases)
+                records, quotes, examples = usage
+                if records or count:
+                    later = [other.version for other in every if _same_version(other, release)]
+                    last = release.version == later[-1]
+                    affected.append(AffectedRelease(release, records, quotes, examples, count, last))
+        current = bool(versions) and versions[-1].version in holding
+        replaced = [used.release for used in affected if used.last]
+        changes = tuple((old, newer) for old in replaced if (newer := describe_rule_changes(old)) is not None)
+        return ErasurePlan(
+            product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes, hashes
         )
 
+    def erase(self, plans: Sequence[ErasurePlan]) -> Iterator[Succession]:
+        """Put the rows on the erasure list, then write a successor without all of them of each release that used one.
 
-def remove_affected_releases(plan: ErasurePlan, store: Path, releases: Path) -> list[Release]:
-    """Remove every release that used the row, and the models' answers for them alone.
+        Raises StorymeshError when a release that used a row cannot be made again, before anything is changed.
+        """
+        reasons = {release.path: words for plan in plans for release, words in plan.irreproducible}
+        last = {used.release.path: used.release for plan in plans for used in plan.affected if used.last}
+        for path in last:
+            if path in reasons:
+                words = f"{reasons[path]}; so it gets no successor, and nothing was changed"
+                raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
+        folder = self.warehouse.folder
+        listed = read_erasure_list(folder) or new_erasure_list()
+        for plan in plans:
+            listed = listed.with_keys(plan.product, (plan.key, *plan.hashes))
+        write_erasure_list(folder, listed)
+        for old in last.values():
+            build = self._pinned_build(old)
+            # What was erased before stays so, also where the release is older than that.
+            products = {snapshot.product for snapshot in build.snapshots.values()}
+            open_here = partial(self.open_engine, only=(folder, folder.resolve(), build.releases))
+            build = replace(build, erased=listed.of_products(products), open_engine=open_here)
+            write_all_records(build)
+            tracer = partial(Tracer, build)
+            yield Succession(old, write_release(build, open_tracer=tracer, succeeds=old.manifest.as_predecessor))
 
-    To be called when their successors exist.
-    """
-    for used in plan.affected:
-        folder = used.release.path
-        # It vanishes at once; what a killed process leaves is removed by the next release.
-        hidden = folder.with_name(f"{STAGING_PREFIX}removed-{folder.name}")
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
-    prune_answers(store, releases, {plan.product})
-    return [used.release for used in plan.affected]
+    def remove_old(self, plans: Sequence[ErasurePlan]) -> list[Release]:
+        """Remove every release that used one of the rows, and the models' answers for them alone.
+
+        To be called when their successors exist.
+        """
+        used_by = {used.release.path: used.release for plan in plans for used in plan.affected}
+        for path in used_by:
+            # It vanishes at once; what a killed process leaves is removed by the next release.
+            hidden = path.with_name(f"{STAGING_PREFIX}removed-{path.name}")
+            path.rename(hidden)
+            shutil.rmtree(hidden)
+        prune_answers(self.warehouse.folder, self.releases, {plan.product for plan in plans})
+        return list(used_by.values())
+
+    def _pinned_build(self, release: Release) -> "Build":
+        return open_pinned_build(release, self.warehouse, self.open_engine, self.contracts)
 
 
 def _same_version(left: Release, right: Release) -> bool:
     return (left.narrative, left.version.rpartition("-r")[0]) == (right.narrative, right.version.rpartition("-r")[0])
-
-
-def _with_keys(erasures: ErasureList, product: str, keys: Sequence[str]) -> ErasureList:
-    return reduce(lambda listed, key: listed.with_key(product, key), keys, erasures)
 
 
 def _key_at_home(engine: Engine, versions: Sequence[Snapshot], contract: Contract, key: str, secret: bytes) -> str:

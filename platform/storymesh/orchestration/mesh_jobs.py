@@ -30,7 +30,7 @@ from storymesh.orchestration.run.selection import narrative_term
 from storymesh.release.catalog import find_release
 
 if TYPE_CHECKING:
-    from storymesh.lifecycle.erase import ErasurePlan
+    from storymesh.lifecycle.erase import Erasure, ErasurePlan
 
 FORGET_FILE = "forget.csv"
 
@@ -124,26 +124,21 @@ def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
 def _forget_job(mesh: Mesh) -> dg.JobDefinition:
     @dg.op(name="rows", description="Follows rows through every release, and cuts successors without their cases.")
     def rows(context: dg.OpExecutionContext, config: ForgetConfig) -> None:
-        from storymesh.lifecycle.erase import erase_row, remove_affected_releases
+        from storymesh.lifecycle.erase import Erasure
 
+        erasure = Erasure(mesh.warehouse, mesh.releases, mesh.open_engine, mesh.contracts)
         with dagster_failures(context.retry_number):
             file = _path_below(mesh.store, config.file)
-            erasures = [_find_erasure(mesh, product, key) for product, key in _rows_to_forget(file, mesh)]
-            successors: list[str] = []
-            removed: list[str] = []
-            changed = {release.name: words for erasure in erasures for release, words in erasure.rule_changes}
+            plans = [_plan_erasure(erasure, product, key) for product, key in _rows_to_forget(file, mesh)]
+            changed = {release.name: words for plan in plans for release, words in plan.rule_changes}
             for name, words in changed.items():
                 context.log.warning(f"{name}: {words}, so its successor differs by more than what is forgotten")
-            for erasure in erasures if config.really else ():
-                for succeeded in erase_row(erasure, mesh.warehouse, mesh.open_engine, mesh.contracts):
-                    successors.append(f"{succeeded.new.narrative} {succeeded.new.version}")
-                if config.remove_old:
-                    gone = remove_affected_releases(erasure, mesh.store, mesh.releases)
-                    removed += [f"{release.narrative} {release.version}" for release in gone]
+            successors = [done.new.name for done in erasure.erase(plans)] if config.really else []
+            removed = [old.name for old in erasure.remove_old(plans)] if config.really and config.remove_old else []
             if config.really:
                 file.unlink()
-            used = {use.release.path for erasure in erasures for use in erasure.affected}
-            counts = {"rows": len(erasures), "releases_that_used_them": len(used)}
+            used = {use.release.path for plan in plans for use in plan.affected}
+            counts = {"rows": len(plans), "releases_that_used_them": len(used)}
             context.add_output_metadata({**counts, "successors": ", ".join(successors), "removed": ", ".join(removed)})
 
     @dg.job(name="forget", description="Leaves rows out of every release from now on; the rows are named in a file.")
@@ -187,14 +182,10 @@ def _path_below(folder: Path, name: str) -> Path:
     return path
 
 
-def _find_erasure(mesh: Mesh, product: str, key: str) -> "ErasurePlan":
+def _plan_erasure(erasure: "Erasure", product: str, key: str) -> "ErasurePlan":
     """Return what forgetting the row means. An error does not name the key, which Dagster would keep."""
-    from storymesh.lifecycle.erase import plan_erasure
-
     try:
-        contract = mesh.contract(product)
-        places = mesh.warehouse, mesh.releases, mesh.open_engine
-        return plan_erasure(product, key, contract, *places, contracts=mesh.contracts)
+        return erasure.plan(product, key)
     except WrongUsage:
         message = f"no version of '{product}' has a row with a key that the file names"
         raise WrongUsage(message, "write each as `sources` of a record write it: storymesh forget says which") from None
