@@ -46,11 +46,12 @@ def load(
     version, a config or a split that does not exist, `storymesh.errors.StorymeshError` for a release that is not whole.
     """
     from storymesh.engine.open import open_engine
-    from storymesh.lifecycle.pull import load_config, require_whole
+    from storymesh.lifecycle.pull import load_config
+    from storymesh.lifecycle.verify import verify_release
     from storymesh.mesh.lookup import expectation, named_release
     from storymesh.release.signature import NOTHING_EXPECTED
 
     release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
     if (expected := expectation(mesh, digest, signers)) != NOTHING_EXPECTED:
-        require_whole(release, open_engine, expected)
+        verify_release(release.path, open_engine, expected).require_whole()
     return load_config(release, config, split, streaming=streaming, **options)

@@ -38,7 +38,7 @@ def pull_release(
     into = into.resolve()
     if into.is_dir() and (into / MANIFEST).is_file() and read_manifest(into) == release.manifest:
         words = f"{into} holds this release, but not whole"
-        _refuse_broken(into, words, "remove it and pull again", open_engine, expected)
+        verify_release(into, open_engine, expected).require_whole(words, "remove it and pull again")
         return False
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         words = f"{into} is not empty" if into.is_dir() else f"{into} is a file"
@@ -48,7 +48,7 @@ def pull_release(
         staged = folder / into.name
         staged.mkdir()
         _copy_files(release, staged)
-        _refuse_broken(staged, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
+        verify_release(staged, open_engine, expected).require_whole()
         sync_tree(staged)
         staged.rename(into)
         sync_folder(into.parent)
@@ -75,17 +75,6 @@ def _copy_files(release: Release, into: Path) -> None:
             while left and (part := source.read(min(left, _PART))):
                 target.write(part)
                 left -= len(part)
-
-
-def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine, expected: ReleaseExpectation) -> None:
-    if differences := verify_release(folder, open_engine, expected).differences:
-        more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
-        raise StorymeshError(f"{words}: {differences[0]}{more}", hint)
-
-
-def require_whole(release: Release, open_engine: OpenEngine, expected: ReleaseExpectation) -> None:
-    """Raise StorymeshError for a release that is not what its manifest says or what is expected of it."""
-    _refuse_broken(release.path, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
 
 
 def load_config(

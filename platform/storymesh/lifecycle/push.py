@@ -59,8 +59,7 @@ def plan_push(
         raise WrongUsage(f"'{repository}' is no repository of the Hub: {error}", "name it ORG/DATASET") from None
     if repository.count("/") != 1:
         raise WrongUsage(f"'{repository}' is no repository of the Hub", "name it ORG/DATASET")
-    if differences := verify_release(release.path, open_engine).differences:
-        raise StorymeshError(f"{release.name} is not whole: {differences[0]}", "storymesh releases --verify")
+    verify_release(release.path, open_engine).require_whole()
     if staying := unpushable(read_definition_snapshot(release, current), guarded_roles(release, current), current):
         more = f" (and {len(staying) - 1} more)" if len(staying) > 1 else ""
         words = f"{release.name} prints what may not leave its premise for the Hub: {staying[0]}{more}"

@@ -57,6 +57,12 @@ class Verification:
     lock: str
     signers: tuple[str, ...] = ()
 
+    def require_whole(self, words: str = "", hint: str = "storymesh releases --verify") -> None:
+        """Raise StorymeshError where there are differences. `words` say what of the release is at fault."""
+        if self.differences:
+            more = f", and {len(self.differences) - 1} more" if len(self.differences) > 1 else ""
+            raise StorymeshError(f"{words or f'{self.release.name} is not whole'}: {self.differences[0]}{more}", hint)
+
 
 def verify_release(
     folder: Path,

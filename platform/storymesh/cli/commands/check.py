@@ -1,23 +1,19 @@
 """`storymesh check`: the findings of the mesh's files."""
 
 from contextlib import nullcontext
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FindingsFormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
 
-FindingsFormat = Literal["text", "json", "github", "sarif"]
-
 
 def check(
     mesh: MeshOption = None,
-    format: Annotated[  # noqa: A002
-        FindingsFormat, typer.Option("--format", help="For people, for machines, for a change on GitHub, or as SARIF.")
-    ] = "text",
+    format: FindingsFormatOption = "text",  # noqa: A002
     dbt: Annotated[
         bool, typer.Option("--dbt", help="Also let dbt parse the projects that have changed, some seconds each.")
     ] = False,

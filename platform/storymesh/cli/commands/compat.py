@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.commands.check import FindingsFormat
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FindingsFormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
@@ -17,9 +16,7 @@ def compat(
         typer.Option("--against", metavar="STATE", help="A commit of git, a release, or the folder of another mesh."),
     ],
     mesh: MeshOption = None,
-    format: Annotated[  # noqa: A002
-        FindingsFormat, typer.Option("--format", help="For people, for machines, for a change on GitHub, or as SARIF.")
-    ] = "text",
+    format: FindingsFormatOption = "text",  # noqa: A002
 ) -> None:
     """Say which changes of contracts break whom.
 

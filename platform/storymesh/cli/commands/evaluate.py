@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
+from storymesh.cli.options import BaseUrlOption, FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage
@@ -50,9 +50,6 @@ TruthOption = Annotated[
 ]
 IntoOption = Annotated[
     Path | None, typer.Option("--into", metavar="DIR", help="Write results.json and results.html there.")
-]
-BaseUrlOption = Annotated[
-    str | None, typer.Option("--base-url", metavar="URL", help="A server that speaks the provider's protocol.")
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, YesOption, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
 
@@ -15,7 +15,7 @@ def expire(
     pinned: Annotated[
         bool, typer.Option("--pinned", help="Also what releases were cut from: those cannot be made again then.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+    yes: YesOption = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Remove old versions of products, with their files.

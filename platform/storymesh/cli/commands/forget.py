@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, YesOption, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
 
@@ -24,7 +24,7 @@ def forget(
         ),
     ] = None,
     mesh: MeshOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+    yes: YesOption = False,
     remove_old: Annotated[
         bool, typer.Option("--remove-old", help="Remove the releases that used the row, when their successors stand.")
     ] = False,

@@ -8,7 +8,7 @@ import typer
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.json_document import echo_result
-from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.errors import WrongUsage
 
 
 def sign(
@@ -35,8 +35,7 @@ def sign(
         raise WrongUsage("there is no key to sign with", f"name its file by --key, or in {KEY_VARIABLE}")
     found = named_release(release, mesh)
     verified = verify_release(found.path, open_engine)
-    if verified.differences:
-        raise StorymeshError(f"{found.name} is not whole: {verified.differences[0]}", "storymesh releases --verify")
+    verified.require_whole()
     signer = sign_release(found.path, private)
     if format == "json":
         echo_result({"release": found, "signer": signer, "lock": verified.lock})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.options import BaseUrlOption, FormatOption, MeshOption, NarrativeArgument, mesh_root
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ CountOption = Annotated[
 ]
 AttemptsOption = Annotated[
     int, typer.Option("--attempts", metavar="N", min=1, max=20, help="How often each is asked for at most.")
-]
-BaseUrlOption = Annotated[
-    str | None, typer.Option("--base-url", metavar="URL", help="A server that speaks the provider's protocol.")
 ]
 TemperatureOption = Annotated[float, typer.Option("--temperature", metavar="T", min=0, max=2)]
 TokensOption = Annotated[int, typer.Option("--max-tokens", metavar="N", min=1, help="The most tokens of one answer.")]
