@@ -25,7 +25,7 @@ from storymesh.federation.keyed_hash import hashed_value, leaving_key
 from storymesh.federation.receipts import ReceiptBook
 from storymesh.lifecycle import rebuild
 from storymesh.lifecycle.push import plan_push
-from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
+from storymesh.lifecycle.rebuild import rebuild_release, reopen_build
 from storymesh.mesh import snapshot_pinning
 from storymesh.mesh.lookup import contracts_of
 from storymesh.mesh.mesh import Mesh, load_mesh
@@ -215,7 +215,7 @@ def test_a_release_is_made_again_from_its_extract_and_from_a_new_one(
     copy = copied(mesh, tmp_path)
     own = read_release(copy.root / release.path.relative_to(mesh.root))
     current = contracts_of(copy.root, own)
-    open_pinned_build(own, copy.warehouse, open_engine, current)
+    reopen_build(own, copy.warehouse, open_engine, current)
     extracts = ExtractStore(copy.store)
     assert len(list(extracts.receipts("eu-bank").read())) == 1
     assert extracts.remove("bank.transactions", {own.manifest.egress["transaction"].leaving.version}) == 1
@@ -231,7 +231,7 @@ def test_a_release_is_made_again_from_its_extract_and_from_a_new_one(
 def test_a_release_that_says_nothing_of_leaving_takes_nothing_out(mesh: Mesh, release: Release) -> None:
     silent = replace(release, manifest=release.manifest.model_copy(update={"egress": {}, "guarded": {}}))
     with pytest.raises((LeavingRefused, StorymeshError), match="asked for raw"):
-        open_pinned_build(silent, mesh.warehouse, open_engine, mesh.contracts)
+        reopen_build(silent, mesh.warehouse, open_engine, mesh.contracts)
 
 
 def test_a_rule_that_was_taken_back_holds_for_releases_too(mesh: Mesh, release: Release, tmp_path: Path) -> None:

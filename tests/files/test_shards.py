@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from storymesh.cli.app import app
 from storymesh.errors import WrongUsage
-from storymesh.files.shard import Shard, read_shard
+from storymesh.files.shard import Shard, parse_shard
 from storymesh.orchestration import definitions
 from storymesh.orchestration.assets.keys import product_key, shards_key
 from storymesh.orchestration.run.execute import execute_run
@@ -117,4 +117,4 @@ def test_a_shard_is_read_by_a_command_and_its_answers_are_paid_once(
 @pytest.mark.parametrize("written", ["0/3", "4/3", "1/65", "x", "1-of-3"])
 def test_what_is_no_shard_is_refused(written: str) -> None:
     with pytest.raises(WrongUsage, match="is no shard"):
-        read_shard(written)
+        parse_shard(written)

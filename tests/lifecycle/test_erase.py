@@ -14,7 +14,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle.diff import compare_releases
 from storymesh.lifecycle.erase import Erasure
-from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
+from storymesh.lifecycle.rebuild import rebuild_release, reopen_build
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
@@ -96,7 +96,7 @@ def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: M
     (moved.store / "forgotten.json").unlink()
     with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
         rebuild_release(done.new, moved.warehouse, open_engine)
-    assert open_pinned_build(old, moved.warehouse, open_engine).erased_keys == {}
+    assert reopen_build(old, moved.warehouse, open_engine).erased_keys == {}
 
 
 def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(moved: Mesh) -> None:

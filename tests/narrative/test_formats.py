@@ -42,8 +42,6 @@ def test_a_record_gives_back_the_texts_that_it_was_assembled_of() -> None:
         texts = {text.name: f"words of {text.name}" for text in item.texts if not (plain and text.name == "system")}
         record = item.assemble_row(texts)
         assert {text.name: words for text, words in item.texts_in(record)} == texts, item.name
-        asked = [texts[text.name] for text in item.texts if text.slot.phase == "question" and text.name in texts]
-        assert item.question_in(record) == "\n".join(asked), item.name
         optional = {text.name: words for text, words in item.texts_in(record) if text.slot.required}
         assert {text.name for text, _ in item.texts_in(item.assemble_row(optional))} == set(optional), item.name
 

@@ -272,13 +272,13 @@ def test_a_store_may_be_in_folders_of_any_name(tmp_path: Path) -> None:
 
 
 def test_a_lost_catalog_of_a_released_mesh_leaves_every_release_reproducible(released_harbour: Path) -> None:
-    from storymesh.lifecycle.rebuild import open_pinned_build
+    from storymesh.lifecycle.rebuild import reopen_build
 
     for path in (released_harbour / ".storymesh").glob("*/catalog.db"):
         path.unlink()
     (release,) = list_releases(released_harbour / "releases")
     assert not verify_release(release.path, open_engine).differences
-    build = open_pinned_build(release, load_mesh(released_harbour).warehouse, open_engine)
+    build = reopen_build(release, load_mesh(released_harbour).warehouse, open_engine)
     assert all(Path(file).is_file() for snapshot in build.snapshots.values() for file in snapshot.files)
 
 

@@ -30,7 +30,6 @@ from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Tex
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-Values = Mapping[str, "ir.Value"]
 _SCALARS = (Text, Integer, Decimal, Float, Boolean, Date, Timestamp)
 
 

@@ -44,7 +44,7 @@ class Shard:
         return inventory.with_name(f"{inventory.stem}.{self.key}.sqlite")
 
 
-def read_shard(written: str) -> Shard:
+def parse_shard(written: str) -> Shard:
     """Return a shard as a person writes it, "3/16". Raises WrongUsage."""
     match = _WRITTEN.fullmatch(written)
     if match is None or not int(match["number"]) <= int(match["count"]) <= MOST_SHARDS:

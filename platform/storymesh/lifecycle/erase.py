@@ -23,7 +23,7 @@ from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 from storymesh.federation.keyed_hash import HASH_LENGTH, hash_in_engine, leaving_key
-from storymesh.lifecycle.rebuild import describe_rule_changes, open_pinned_build
+from storymesh.lifecycle.rebuild import describe_rule_changes, reopen_build
 from storymesh.product.extracts import hashed_keys, keys_as_left
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
@@ -181,7 +181,7 @@ class Erasure:
         return list(used_by.values())
 
     def _pinned_build(self, release: Release) -> "Build":
-        return open_pinned_build(release, self.warehouse, self.open_engine, self.contracts)
+        return reopen_build(release, self.warehouse, self.open_engine, self.contracts)
 
 
 def _same_version(left: Release, right: Release) -> bool:

@@ -36,7 +36,7 @@ from storymesh.lifecycle.ocel_values import (
     format_moment,
     ocel_type,
 )
-from storymesh.lifecycle.rebuild import open_pinned_build
+from storymesh.lifecycle.rebuild import reopen_build
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import NO_CONTRACTS
@@ -80,7 +80,7 @@ def write_event_log(
         raise WrongUsage(f"{into} is there already", "name another file")
     if not into.parent.is_dir():
         raise WrongUsage(f"{into.parent} is no folder", "make it, or name another file")
-    build = open_pinned_build(release, warehouse, open_engine, current)
+    build = reopen_build(release, warehouse, open_engine, current)
     if (listed := read_erasure_list(warehouse.folder)) is not None:
         products = {snapshot.product for snapshot in build.snapshots.values()}
         build = replace(build, erased=listed.of_products(products))

@@ -75,7 +75,7 @@ def rebuild_release(
     """
     if into is not None and into.exists():
         raise WrongUsage(f"{into} is there already: a release wants a folder of its own", "name another folder")
-    build = open_pinned_build(release, warehouse, open_engine, current)
+    build = reopen_build(release, warehouse, open_engine, current)
     with _scratch_folder(warehouse.folder) as folder:
         for name in _SECRETS:
             if (warehouse.folder / name).is_file():
@@ -119,7 +119,7 @@ def describe_rule_changes(release: Release) -> str | None:
     return f"it was made by {made_by}{by}, this storymesh makes records by {BUILD_VERSION}{changes}"
 
 
-def open_pinned_build(
+def reopen_build(
     release: Release, warehouse: Warehouse, open_engine: OpenEngine, current: Mapping[str, Contract] = NO_CONTRACTS
 ) -> "Build":
     """Return the build that the release was made from. Raises NotPublished when a file of a snapshot is missing."""

@@ -29,7 +29,7 @@ from storymesh.release.manifest import (
     ReleaseDigests,
     ReleaseManifest,
     parse_manifest,
-    printable,
+    printable_value,
     read_manifest_bytes,
 )
 from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation, find_signers, unmet
@@ -114,7 +114,7 @@ def verify_release(
                 differences += _digest_differences(release.manifest, digests)
             differences += _leaks(engine, release, narrative)
         except _OTHER_COLUMNS as error:
-            reason = printable(" ".join(str(error.__cause__ or error).split())[:160])
+            reason = printable_value(" ".join(str(error.__cause__ or error).split())[:160])
             differences.append(f"its files cannot be read as records: {reason}")
     records = sum(sum(splits.values()) for splits in counts.values())
     whole = digests.whole if digests else None

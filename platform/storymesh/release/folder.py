@@ -14,7 +14,7 @@ from storymesh.errors import StorymeshError
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.release.catalog import Release
 from storymesh.release.layout import ANSWERS_FOLDER, CARD, MANIFEST, SIGNATURES, drops_file, list_entries
-from storymesh.release.manifest import CASE, ReleaseManifest, printable
+from storymesh.release.manifest import CASE, ReleaseManifest, printable_value
 from storymesh.release.parquet_file import parquet_faults
 
 SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>[0-9]{5})-of-(?P<of>[0-9]{5})\.parquet")
@@ -26,9 +26,9 @@ def irregular_entries(entries: Mapping[str, os.stat_result]) -> Iterator[str]:
     for name, status in entries.items():
         if stat.S_ISLNK(status.st_mode):
             hint = "copy the files themselves; `hf download` does with --local-dir"
-            yield f"{printable(name)} is a link, and no link is followed: {hint}"
+            yield f"{printable_value(name)} is a link, and no link is followed: {hint}"
         elif not stat.S_ISREG(status.st_mode):
-            yield f"{printable(name)} is no regular file"
+            yield f"{printable_value(name)} is no regular file"
 
 
 def listing_differences(manifest: ReleaseManifest, entries: Mapping[str, os.stat_result]) -> Iterator[str]:
@@ -41,7 +41,7 @@ def listing_differences(manifest: ReleaseManifest, entries: Mapping[str, os.stat
         if not name.startswith(f"{ANSWERS_FOLDER}/"):  # a push leaves those at home
             yield f"{name} is missing"
     for name in sorted(there.keys() - manifest.files.keys()):
-        yield f"{printable(name)} is no file of this release"
+        yield f"{printable_value(name)} is no file of this release"
     for name, size in (manifest.sizes or {}).items():
         if (found := there.get(name, size)) != size:
             yield f"{name} is not the file that was written: it has {found:,} bytes, {MANIFEST} says {size:,}"
@@ -54,7 +54,7 @@ def _unlisted_differences(manifest: ReleaseManifest, there: Mapping[str, int]) -
     for name in there:
         parts = Path(name).parts
         if parts[0] == "data" and (len(parts) != 3 or parts[1] not in manifest.configs or not SHARD.match(parts[2])):
-            yield f"{printable(name)} is no file of this release"
+            yield f"{printable_value(name)} is no file of this release"
 
 
 def unreadable_files(folder: Path, entries: Mapping[str, os.stat_result]) -> Iterator[str]:
@@ -63,9 +63,9 @@ def unreadable_files(folder: Path, entries: Mapping[str, os.stat_result]) -> Ite
         if name.endswith(".parquet"):
             try:
                 with open_input(folder / name, folder, links=False) as file:
-                    yield from (f"{printable(name)} {fault}" for fault in parquet_faults(file))
+                    yield from (f"{printable_value(name)} {fault}" for fault in parquet_faults(file))
             except InputFileRefused as refused:
-                yield f"{printable(name)} {refused.reason}"
+                yield f"{printable_value(name)} {refused.reason}"
 
 
 def sound_answers(release: Release) -> list[Path]:

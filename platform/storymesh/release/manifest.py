@@ -263,19 +263,19 @@ def parse_manifest(content: bytes, path: Path) -> ReleaseManifest:
         return ReleaseManifest.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
-        where = printable(".".join(printable(part) for part in problem["loc"]))
+        where = printable_value(".".join(printable_value(part) for part in problem["loc"]))
         match problem["type"]:
             case "missing":
                 words = f"{path} does not say its {where}"
             case _ if not where:
-                words = f"{path} cannot be read: {printable(problem['msg'])}"
+                words = f"{path} cannot be read: {printable_value(problem['msg'])}"
             case _:
-                met = printable(problem["input"])
-                words = f"{path} cannot be read: {where}: {printable(problem['msg'])}, not '{met}'"
+                met = printable_value(problem["input"])
+                words = f"{path} cannot be read: {where}: {printable_value(problem['msg'])}, not '{met}'"
         raise StorymeshError(words, _HINT) from None
 
 
-def printable(value: object) -> str:
+def printable_value(value: object) -> str:
     """Return a short text for a value of a stranger: a number too long for Python and a control character as well."""
     shown = reprlib.Repr()
     shown.maxstring, shown.maxlevel = 80, 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from storymesh.case.definition import NAME
 from storymesh.product.sources.parquet_pages import PagesRefused, require_bounded_pages, require_footer
-from storymesh.release.manifest import printable
+from storymesh.release.manifest import printable_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def parquet_faults(file: BinaryIO) -> Iterator[str]:
         yield f"cannot be read: it {refused}"
         return
     except (OSError, ValueError, OverflowError, RecursionError, MemoryError, pa.ArrowException) as error:
-        yield f"cannot be read: {printable(' '.join(str(error).split())[:120])}"
+        yield f"cannot be read: {printable_value(' '.join(str(error).split())[:120])}"
         return
     if rows != metadata.num_rows:
         yield f"says that it has {metadata.num_rows:,} rows, and its parts say {rows:,}"
@@ -62,14 +62,14 @@ def _schema_faults(schema: "pa.Schema") -> Iterator[str]:
         yield "has two columns of one name"
     for field in schema:
         if not NAME.fullmatch(field.name) or len(field.name) > LONGEST_NAME:
-            yield f"has a column {printable(repr(field.name))}, which no format of records has"
+            yield f"has a column {printable_value(repr(field.name))}, which no format of records has"
             return
         if fault := _type_fault(field.type):
             yield f"has in its column '{field.name}' {fault}"
             return
     features = (schema.metadata or {}).get(b"huggingface")
     if features and (kind := _foreign_feature(features)):
-        yield f"asks `datasets` to read {printable(kind)}, which no release holds"
+        yield f"asks `datasets` to read {printable_value(kind)}, which no release holds"
 
 
 def _type_fault(kind: "pa.DataType") -> str | None:
@@ -79,7 +79,7 @@ def _type_fault(kind: "pa.DataType") -> str | None:
     if pt.is_struct(kind):
         names = [field.name for field in kind]
         if (unfit := next((name for name in names if not _is_plain(name)), None)) is not None:
-            return f"a part {printable(repr(unfit))}, which no property is called"
+            return f"a part {printable_value(repr(unfit))}, which no property is called"
         if len(set(names)) < len(names):
             return "two parts of one name"
         return next((fault for field in kind if (fault := _type_fault(field.type))), None)
@@ -88,7 +88,7 @@ def _type_fault(kind: "pa.DataType") -> str | None:
     scalar = (pt.is_string, pt.is_large_string, pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean)
     if any(test(kind) for test in (*scalar, pt.is_date, pt.is_timestamp, pt.is_null)):
         return None
-    return f"the type {printable(str(kind))}, which no contract has"
+    return f"the type {printable_value(str(kind))}, which no contract has"
 
 
 def _is_plain(name: str) -> bool:

@@ -120,11 +120,11 @@ def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]
 def _read_shards(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, written: str) -> bool:
     """Read one shard of the files of the products, print what was done, and return True."""
     from storymesh.cli.output.files import show_shards
-    from storymesh.files.shard import read_shard as shard_of
+    from storymesh.files.shard import parse_shard
     from storymesh.mesh.file_collections import file_collection
     from storymesh.product.publish_files import read_shard
 
-    shard, products = shard_of(written), _products_of_files(loaded, terms)
+    shard, products = parse_shard(written), _products_of_files(loaded, terms)
     if not products:
         raise WrongUsage("none of these products is made of files", "--shard reads a part of the files of a product")
     loaded.prepare_store()

@@ -155,10 +155,6 @@ class RecordFormat:
             if (words := text.text_in(record)) is not None:
                 yield text, words
 
-    def question_in(self, record: Mapping[str, Any]) -> str:
-        """Return what one record asks; an empty text if the format asks nothing."""
-        return "\n".join(words for text, words in self.texts_in(record) if text.slot.phase == "question")
-
     def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
         """Return the text of each text column; a column of several texts joins them by `between`."""
         return {column: records[column] for column in self.text_columns}

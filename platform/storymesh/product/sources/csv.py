@@ -312,9 +312,3 @@ def _parsed_lines(source: SourceFile, layout: _Layout) -> "Iterator[np.ndarray[A
 
 
 CSV = SourceFormat(_open_rows, _record_lines)
-
-
-def layout_of(source: SourceFile) -> tuple[str, tuple[str, ...]]:
-    """Return the delimiter and the names of a file that nobody has described. Raises SourceUnreadable."""
-    layout = _read_layout(source)
-    return layout.delimiter, layout.names
