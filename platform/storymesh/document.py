@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
@@ -32,6 +32,22 @@ MAX_NODES = 200_000
 MAX_FINDINGS = 200
 _HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
 _HALF_HINT = "write the character itself, or \\U and its eight digits"
+
+
+def _expression_text(value: Any) -> Any:
+    """Return an expression as text: YAML reads `worked: true` and `score: 1` as a boolean and a number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+_WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
+ExpressionText = Annotated[str, BeforeValidator(_expression_text, json_schema_input_type=_WRITTEN_EXPRESSION)]
+OneOrMore = BeforeValidator(_as_tuple, json_schema_input_type=str | list[str])
 
 
 class Definition(BaseModel):

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from storymesh.location import Location
+from storymesh.printable import shortened
 
 MAX_COMPARED = 400  # characters, and names
 MAX_MESSAGE = 600  # characters of a finding, and of its hint
@@ -114,12 +115,8 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     comparable = len(name) <= MAX_COMPARED and len(names) <= MAX_COMPARED
     close = get_close_matches(name, names, n=1, cutoff=0.6) if comparable else []
     if close:
-        return f"did you mean '{_shortened(close[0])}'?"
+        return f"did you mean '{shortened(close[0], MAX_SHOWN)}'?"
     if not names:
         return "there is none"
-    shown = ", ".join(map(_shortened, names[:12]))
+    shown = ", ".join(shortened(name, MAX_SHOWN) for name in names[:12])
     return f"known: {shown}" + (", …" if len(names) > 12 else "")
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…"

@@ -5,6 +5,7 @@ into records, a named pipe or a device would never end, and a file may be larger
 """
 
 import errno
+import hashlib
 import os
 import stat
 from io import BufferedReader
@@ -23,6 +24,12 @@ class InputFileRefused(StorymeshError):
     def __init__(self, path: Path, reason: str, hint: str = "", *, outside: Path | None = None) -> None:
         self.path, self.reason, self.outside = path, reason, outside
         super().__init__(f"{path}: the file {reason}", hint)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file of the mesh's own, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_input(path: Path, root: Path, *, links: bool = True) -> BufferedReader:

@@ -53,6 +53,11 @@ def printable_with_colours(text: str) -> str:
     return "".join(printable(part) + colour for part, colour in zip(parts, colours, strict=True))
 
 
+def shortened(text: str, most: int) -> str:
+    """Return `text`, cut off after `most` characters."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def printable_json(document: str) -> str:
     """Return a JSON document with the same characters written as JSON does, so that its values stay what they are."""
     return _unsafe().sub(lambda match: _json_escape(match[0]), document)

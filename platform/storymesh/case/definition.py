@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from storymesh.document import Definition
+from storymesh.document import Definition, ExpressionText
+from storymesh.printable import shortened
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 DURATION = re.compile(r"(?P<sign>-?)(?P<parts>([0-9]+[wdhms])+)")
@@ -39,18 +40,11 @@ def pattern_check(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not pattern.fullmatch(value):  # `$` alone lets a line end through
-            shown = value if len(value) < 200 else f"{value[:200]}…"
+            shown = shortened(value, 200)
             raise ValueError(f"{shown!r} is not {wanted}" if not shown.isprintable() else f"'{shown}' is not {wanted}")
         return value
 
     return AfterValidator(check)
-
-
-def _expression(value: Any) -> Any:
-    """Return an expression as text: YAML reads `worked: true` and `score: 1` as a boolean and a number."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
 
 
 def _whole_days(value: timedelta) -> timedelta:
@@ -59,15 +53,13 @@ def _whole_days(value: timedelta) -> timedelta:
     return value
 
 
-# What JSON Schemas say of how the two are written.
+# What JSON Schemas say of how it is written.
 _WRITTEN_DURATION = Annotated[
     str, Field(pattern=r"^-?([0-9]+[wdhms])+$", json_schema_extra={"format": "storymesh-duration"})
 ]
-_WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=_WRITTEN_DURATION)]
 Days = Annotated[Duration, AfterValidator(_whole_days)]
 Name = Annotated[str, pattern_check(NAME, "a name: small letters, digits and _, a letter first")]
-Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 Expect = Literal["one", "optional", "some", "any"]
 
 
@@ -127,9 +119,9 @@ class Link(Definition):
 class Outcome(Definition):
     """Expressions for what was done in a case, how it went, and whether it worked."""
 
-    action: Expression
-    score: Expression
-    worked: Expression
+    action: ExpressionText
+    score: ExpressionText
+    worked: ExpressionText
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -140,7 +132,7 @@ class Withheld(Definition):
     expression that every level matches on, a share or those that are listed, so that of some nothing is known."""
 
     cases: Share = 0
-    values: Mapping[Expression, Share | Annotated[tuple[str | int, ...], Field(min_length=1)]] = Field(
+    values: Mapping[ExpressionText, Share | Annotated[tuple[str | int, ...], Field(min_length=1)]] = Field(
         default_factory=dict
     )
 
@@ -154,7 +146,7 @@ class Precedents(Definition):
     """Which earlier, judged cases count for a case: levels of values to match, the strictest first. From some cases
     they are withheld, so that there is something to learn to say too little is known of; a share alone is of cases."""
 
-    match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
+    match: tuple[tuple[ExpressionText, ...], ...] = Field(min_length=1)
     min: int = Field(default=5, ge=1, le=10**9)
     quote: int = Field(default=3, ge=0, le=100)
     since: Days | None = None
@@ -183,10 +175,10 @@ class Case(Definition):
     """The part `case` of a narrative: one case for each row of the anchor for which `where` holds."""
 
     anchor: Name
-    where: Expression | None = None
+    where: ExpressionText | None = None
     at: str
     closes: str | None = None
     links: Mapping[Name, Link] = Field(default_factory=dict)
-    facts: Mapping[Name, Expression] = Field(default_factory=dict)
+    facts: Mapping[Name, ExpressionText] = Field(default_factory=dict)
     outcome: Outcome | None = None
     precedents: Precedents | None = None

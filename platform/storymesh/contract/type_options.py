@@ -9,6 +9,7 @@ from typing import Any
 from storymesh.document import Document, Step
 from storymesh.engine.patterns import HINT, pattern_fault
 from storymesh.errors import Finding, suggest_name
+from storymesh.printable import shortened
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -101,8 +102,7 @@ def is_storable_number(value: object) -> bool:
 
 
 def _shortened(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 30 else f"{text[:30]}…"
+    return shortened(str(value), 30)
 
 
 def parse_time(text: Any) -> str | None:

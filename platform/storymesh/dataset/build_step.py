@@ -4,7 +4,6 @@ A step ends with a list of the SHA-256 of its files, `<step>.sha256` in the form
 listed, because a disk or a person damaged them, are nobody's: the step runs again. One process at a time writes.
 """
 
-import hashlib
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from storymesh.dataset.build import Build
 from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.file_lock import hold_lock
 from storymesh.garbage_collection import seldom_collected
+from storymesh.input_file import file_digest
 from storymesh.product.content_version import content_version
 from storymesh.product.store import StoreDamaged
 
@@ -50,7 +50,7 @@ class BuildStep:
 
     def seal(self, files: Iterable[Path]) -> None:
         """List the files of the step, which are written."""
-        lines = [f"{_digest(path)}  {path.relative_to(self.folder)}\n" for path in sorted(files)]
+        lines = [f"{file_digest(path)}  {path.relative_to(self.folder)}\n" for path in sorted(files)]
         write_atomically(self.list, "".join(lines))
 
     def read_summary(self) -> StepSummary | None:
@@ -59,13 +59,13 @@ class BuildStep:
             return None
         try:
             noted = json.loads(self._summary_path.read_text(encoding="utf-8"))
-            return StepSummary.model_validate(noted["summary"]) if noted["of"] == _digest(self.list) else None
+            return StepSummary.model_validate(noted["summary"]) if noted["of"] == file_digest(self.list) else None
         except (OSError, ValueError, TypeError, LookupError, ValidationError):
             return None
 
     def note_summary(self, summary: StepSummary) -> None:
         """Note what there is to say of the files, which are sealed, so that nobody has to open them for it again."""
-        noted = {"of": _digest(self.list), "summary": summary.model_dump()}
+        noted = {"of": file_digest(self.list), "summary": summary.model_dump()}
         write_atomically(self._summary_path, json.dumps(noted, default=str))
 
     @property
@@ -75,7 +75,7 @@ class BuildStep:
     def _is_whole(self) -> bool:
         try:
             listed = _read_list(self.list)
-            return bool(listed) and all(_digest(path) == digest for path, digest in listed.items())
+            return bool(listed) and all(file_digest(path) == digest for path, digest in listed.items())
         except (OSError, ValueError):
             return False
 
@@ -141,8 +141,3 @@ def _require_whole_products(build: Build, failure: EngineFailed) -> None:
         if damaged:
             words = f"a file of {snapshot.product} {snapshot.version[:12]} does not hold what was published"
             raise StoreDamaged(Path(snapshot.files[0]).parent, words) from failure
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.errors import StorymeshError
+from storymesh.input_file import file_digest
 
 MOST_TOKENS = 256  # of an answer
 BATCH = 8
@@ -20,8 +21,7 @@ def digest_local_model(folder: Path) -> str:
     whole = hashlib.sha256(f"{MOST_TOKENS}".encode())
     try:
         for path in sorted(path for path in folder.iterdir() if path.suffix in _SHAPING and path.is_file()):
-            with path.open("rb") as file:
-                whole.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            whole.update(f"{path.name}:{file_digest(path)}\n".encode())
     except OSError as error:
         message = f"the model in {folder} cannot be read: {error.strerror}: {error.filename}"
         raise StorymeshError(message, "name a folder that you may read") from None

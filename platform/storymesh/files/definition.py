@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from storymesh.document import Definition, Document, read_document
+from storymesh.document import Definition, Document, ExpressionText, OneOrMore, read_document
 from storymesh.errors import Finding, suggest_name
 from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
@@ -29,13 +29,6 @@ def _size(value: Any) -> Any:
     if isinstance(value, str) and match is None:
         raise ValueError(f"{value[:60]!r} is no size: write bytes, or a number with its unit as in 25MB or 2GiB")
     return int(match["number"]) * _UNITS[match["unit"] or "B"] if match else value
-
-
-def _expression(value: Any) -> Any:
-    """Return an expression as text: YAML reads `true` and `1` as a boolean and a number."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
 
 
 def _check_pattern(value: str) -> str:
@@ -65,12 +58,6 @@ def _check_product(value: str) -> str:
     return value
 
 
-def _as_list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-
-
-_WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
-ReadingExpression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 ByteSize = Annotated[int, Field(gt=0, le=2**46), BeforeValidator(_size, json_schema_input_type=int | str)]
 FilePatternText = Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)]
 
@@ -98,7 +85,7 @@ class FilesOrigin(Definition):
         Annotated[
             tuple[FilePatternText, ...],
             Field(min_length=1),
-            BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+            OneOrMore,
         ]
         | None
     ) = None
@@ -162,8 +149,8 @@ class FilesFile(Definition):
     kind: Literal["Files"]
     origin: Annotated[FilesOrigin, Field(alias="from")]
     limits: ReadingLimits = ReadingLimits()
-    take: Mapping[str, ReadingExpression] = Field(default_factory=dict)
-    where: ReadingExpression | None = None
+    take: Mapping[str, ExpressionText] = Field(default_factory=dict)
+    where: ExpressionText | None = None
     extract: Extraction | None = None
     shards: Annotated[int, Field(ge=2, le=MOST_SHARDS)] | None = None
 

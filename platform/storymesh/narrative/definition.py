@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from storymesh.case.definition import QUOTED_FIELDS, Case, Expression, Name, pattern_check
+from storymesh.case.definition import QUOTED_FIELDS, Case, Name, pattern_check
 from storymesh.contract.leaving import PURPOSE
-from storymesh.document import Definition, Document, read_document
+from storymesh.document import Definition, Document, ExpressionText, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
 from storymesh.location import Location
@@ -99,7 +99,7 @@ class Record(_RecordTemplates):
     rejected. Where its format calls a tool, `tool` declares it. Its texts are written in `language`; one that is
     retold, in that of the record that it retells."""
 
-    where: Expression | None = None
+    where: ExpressionText | None = None
     language: str = ENGLISH
     variants: bool = False
     length: LengthLimits | None = None

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
-from storymesh.case.definition import Expression
-from storymesh.document import Definition
+from storymesh.document import Definition, ExpressionText
 from storymesh.narrative.formats.evaluation import MOST_WORDINGS
 from storymesh.narrative.template_name import Template
 
@@ -37,7 +36,7 @@ class Evaluation(Definition):
     """The questions of a release: `each` cases of every combination of the `strata`, drawn by their ids from the time
     of the test, `best` asked in so many `wordings`; `context` tells what an open-book model may look up."""
 
-    strata: tuple[Expression, ...] = ()
+    strata: tuple[ExpressionText, ...] = ()
     each: int = Field(default=20, ge=1, le=10_000)
     wordings: int = Field(default=1, ge=1, le=MOST_WORDINGS)
     tasks: EvaluationTasks

@@ -17,6 +17,7 @@ from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Json, Text, Time, Timestamp, Type
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_variant import tell_by_variant
+from storymesh.printable import shortened
 
 
 class ScenarioFile(Definition):
@@ -107,8 +108,7 @@ def _row(
         try:
             values[name] = _value(value, item.type)
         except (ValueError, TypeError, ArithmeticError):
-            shown = repr(value)
-            message = f"'{name}' is {shown if len(shown) < 80 else f'{shown[:80]}…'}, it wants to be {item.type}"
+            message = f"'{name}' is {shortened(repr(value), 80)}, it wants to be {item.type}"
             findings.append(Finding(document.at(*steps, name), "wrong-value", message))
     event_time = [contract.event_time] if contract.event_time else []
     for name in sorted({*contract.key, *event_time, *needed} - set(values)):

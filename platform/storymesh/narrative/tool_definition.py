@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from storymesh.case.definition import Expression, Name, pattern_check
-from storymesh.document import Definition
+from storymesh.case.definition import Name, pattern_check
+from storymesh.document import Definition, ExpressionText
 
 TOOL_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")  # what model servers take for the name of a function
 
@@ -15,7 +15,7 @@ TOOL_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")  # what model servers 
 class Argument(Definition):
     """An argument of a tool: its value in a case, an expression, and what the model is told of it."""
 
-    value: Expression
+    value: ExpressionText
     description: str = ""
 
 
@@ -29,5 +29,5 @@ class Tool(Definition):
     name: Annotated[str, pattern_check(TOOL_NAME, "a name of a function: letters, digits, _ and -, no digit first")]
     description: str
     arguments: Mapping[
-        Name, Annotated[Argument, BeforeValidator(_argument, json_schema_input_type=Argument | Expression)]
+        Name, Annotated[Argument, BeforeValidator(_argument, json_schema_input_type=Argument | ExpressionText)]
     ] = Field(min_length=1, max_length=20)

@@ -20,6 +20,7 @@ from storymesh.federation.policy import LeavingPolicy
 from storymesh.federation.receipts import Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest
 from storymesh.file_lock import hold_lock
+from storymesh.input_file import file_digest
 from storymesh.product.store import Snapshot
 
 _PREMISES, _EXTRACTS = "premises", "extracts"
@@ -97,7 +98,7 @@ def take_extract(
             book,
             admitted.leaving(
                 statement=statement,
-                extract=_sha256(staged),
+                extract=file_digest(staged),
                 rows=rows,
                 size=staged.stat().st_size,
                 version=snapshot.version,
@@ -109,7 +110,7 @@ def take_extract(
 
 
 def _receipt_of(book: ReceiptBook, path: Path, version: str, request: ExtractRequest, policy: LeavingPolicy) -> Receipt:
-    receipt = book.find(version=version, request=request.digest, policy=policy.digest, extract=_sha256(path))
+    receipt = book.find(version=version, request=request.digest, policy=policy.digest, extract=file_digest(path))
     if receipt is None:
         words = f"{path} is not what its receipt says, in {book.path}"
         raise StorymeshError(words, "remove the extract: it is taken again, with a receipt")
@@ -122,11 +123,6 @@ def _opened(snapshot: Snapshot, path: Path, receipt: Receipt) -> Snapshot:
     return replace(
         snapshot, files=(str(path),), rows=receipt.leaving.rows, schema=pq.read_schema(path), receipt=receipt
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def extract_faults(extracts: ExtractStore, receipts: Mapping[str, Receipt]) -> list[str]:
@@ -142,7 +138,7 @@ def extract_faults(extracts: ExtractStore, receipts: Mapping[str, Receipt]) -> l
         if book is not None and not found and all(other.digest != receipt.digest for other in book.read()):
             found.append(f"{role}: receipt {receipt.number} of {receipt.leaving.from_premise} is not in {book.path}")
         path = extracts.find(receipt)
-        if path is not None and _sha256(path) != receipt.leaving.extract:
+        if path is not None and file_digest(path) != receipt.leaving.extract:
             found.append(f"{role}: the extract {path.name} is not what its receipt says")
     return found
 

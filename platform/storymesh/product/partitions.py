@@ -19,6 +19,7 @@ from storymesh.atomic_write import write_atomically
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
+from storymesh.input_file import file_digest
 from storymesh.product.content_version import rows_of_partition
 from storymesh.product.software import software_digest
 
@@ -186,7 +187,7 @@ class PartitionState:
             for key, (partition, noted) in found.items()
             if noted is not None
             and noted.fingerprint == partition.fingerprint
-            and all(path in published and file_digest(published[path]) == sha for path, sha in noted.files.items())
+            and all(path in published and digest_if_there(published[path]) == sha for path, sha in noted.files.items())
         }
 
     def record(self, snapshot_id: int, partitions: Mapping[str, PublishedPartition]) -> None:
@@ -202,10 +203,9 @@ class PartitionState:
         return MappingProxyType({})
 
 
-def file_digest(path: Path) -> str | None:
+def digest_if_there(path: Path) -> str | None:
     """Return the SHA-256 of a file; None where there is none."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return None

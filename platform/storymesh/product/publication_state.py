@@ -17,6 +17,7 @@ from storymesh.contract.audit import audit_again, depends_on_moment
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.engine.engine import OpenEngine
+from storymesh.input_file import file_digest
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication
 from storymesh.product.software import software_digest
@@ -161,8 +162,7 @@ class PublicationState:
         """Return the SHA-256 of the files of the snapshot and of the quarantine, by path in the domain's folder."""
         digests: dict[str, str] = {}
         for path in [*map(Path, snapshot.files), *([] if quarantine is None else [quarantine])]:
-            with path.open("rb") as file:
-                digests[str(path.relative_to(self._store.folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[str(path.relative_to(self._store.folder))] = file_digest(path)
         return digests
 
 

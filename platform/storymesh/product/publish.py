@@ -24,7 +24,7 @@ from storymesh.product.partitions import (
     PartitionedRows,
     PartitionState,
     PublishedPartition,
-    file_digest,
+    digest_if_there,
     files_by_partition,
     spool_partitions,
 )
@@ -191,7 +191,7 @@ class _Publishing:
             files = {
                 in_metadata[path]: digest
                 for path in partition.paths
-                if path in in_metadata and (digest := file_digest(Path(path))) is not None
+                if path in in_metadata and (digest := digest_if_there(Path(path))) is not None
             }
             if len(files) == len(partition.paths):
                 sound[key] = PublishedPartition(fingerprint=fingerprints[key], digest=partition.digest, files=files)

@@ -12,6 +12,7 @@ from storymesh.contract.audit import RowAudit
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.contract.value_forms import ValueForms
+from storymesh.printable import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ class UncastableValues:
         found: dict[str, None] = {}
         for part in self._texts.get(name, ()):
             for text in part.slice(0, MAX_TEXTS // 100).to_pylist():
-                found.setdefault(text if len(text) <= _LONGEST_EXAMPLE else f"{text[:_LONGEST_EXAMPLE]}…")
+                found.setdefault(shortened(text, _LONGEST_EXAMPLE))
                 if len(found) == _EXAMPLES:
                     return list(found)
         return list(found)

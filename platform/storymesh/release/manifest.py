@@ -28,6 +28,7 @@ from storymesh.errors import StorymeshError
 from storymesh.federation.receipts import Receipt
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.narrative.definition import ID
+from storymesh.printable import shortened
 from storymesh.release.layout import MANIFEST, RELEASE_FOLDER, SIGNATURES
 
 CASE = "case"  # stands in `drops` for the cases themselves, beside the configs
@@ -283,7 +284,7 @@ def printable_value(value: object) -> str:
         text = value if isinstance(value, str) and value.isprintable() else shown.repr(value)
     except ValueError:
         text = "a number of too many digits"
-    return text if len(text) <= 300 else f"{text[:300]}…"
+    return shortened(text, 300)
 
 
 def manifest_json(manifest: ReleaseManifest) -> str:

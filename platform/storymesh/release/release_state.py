@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build_step import sealed_files
 from storymesh.errors import StorymeshError
+from storymesh.input_file import file_digest
 from storymesh.product.software import software_digest
 from storymesh.release.catalog import Release, read_release
 from storymesh.release.layout import MANIFEST
@@ -65,11 +66,6 @@ def _inputs_digest(build: "Build") -> str | None:
         "software": software_digest(),
         "build": build.key,
         "files": {path.relative_to(files.folder).as_posix(): digest for path, digest in sorted(sealed.items())},
-        "evaluation": {name: _digest(path) for name, path in evaluation.items()},
+        "evaluation": {name: file_digest(path) for name, path in evaluation.items()},
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -88,19 +88,13 @@ def write_config_records(
 
 def estimate_config(build: Build, config: str) -> CostEstimate:
     """Return what rewriting this config would cost, found without a call."""
-    write_cases_and_precedents(build)
-    write_records(build, config)
-    rewriter = _ConfigRewriter(build, build.typed.records[config])
-    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+    with _rewriting(build, config) as (rewriter, engine, answers):
         return estimate_cost(rewriter.tasks(engine), rewriter.narrator, answers)
 
 
 def suggest_words(build: Build, config: str) -> VocabularySuggestion:
     """Return the words that the stored answers of a config were refused for, found without a call."""
-    write_cases_and_precedents(build)
-    write_records(build, config)
-    rewriter = _ConfigRewriter(build, build.typed.records[config])
-    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+    with _rewriting(build, config) as (rewriter, engine, answers):
         return suggest_vocabulary(rewriter.tasks(engine), rewriter.narrator, answers)
 
 
@@ -108,13 +102,19 @@ def sample_results(
     build: Build, config: str, count: int, progress: Callable[[Usage], None]
 ) -> Iterator[tuple[str, RewriteResult]]:
     """Yield some texts rewritten, as (the template's text, result). Nothing is written but the answers."""
-    write_cases_and_precedents(build)
-    write_records(build, config)
-    rewriter = _ConfigRewriter(build, build.typed.records[config])
-    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+    with _rewriting(build, config) as (rewriter, engine, answers):
         tasks = {task.id: task for task in rewriter.tasks(engine, count)}
         for found in rewrite_texts(tasks.values(), rewriter.narrator, answers, progress):
             yield tasks[found.id].source.story, found
+
+
+@contextmanager
+def _rewriting(build: Build, config: str) -> "Iterator[tuple[_ConfigRewriter, Engine, ResponseCache]]":
+    """Have what rewrites a config open, on an engine and the store of answers; its records are made first."""
+    write_cases_and_precedents(build)
+    write_records(build, config)
+    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+        yield _ConfigRewriter(build, build.typed.records[config]), engine, answers
 
 
 def prune_answers(store: Path, releases: Path, products: Collection[str]) -> int:

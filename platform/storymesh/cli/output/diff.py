@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from storymesh.cli.output.console import console_on, open_table
-from storymesh.printable import printable
+from storymesh.printable import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +53,7 @@ def _cause_line(cause: "DiffCause", console: "Console") -> Text:
 
     line = Text(printable(f"  {cause.what} {cause.name}: "))
     if cause.old is None or cause.new is None:
-        text = _shorten(" / ".join((cause.old or cause.new or "").splitlines()), LONG)
+        text = shortened(" / ".join((cause.old or cause.new or "").splitlines()), LONG)
         return line.append(printable(f"new, {text}" if cause.old is None else f"gone, was {text}"))
     if cause.what == "template" or max(len(cause.old), len(cause.new)) > LONG // 2:
         return line.append_text(_mark_changes(diff_words(cause.old, cause.new), console))
@@ -78,7 +78,7 @@ def _show_sample(sample: "RecordChange", console: "Console") -> None:
     for name, runs in sample.columns.items():
         console.print(f"[{name}]", style="dim", end=" " if name.startswith("facts.") else "\n")
         whole = sample.kind != "changed"
-        console.print(_shorten(runs[0].text, 3 * LONG) if whole else _mark_changes(runs, console), soft_wrap=True)
+        console.print(shortened(runs[0].text, 3 * LONG) if whole else _mark_changes(runs, console), soft_wrap=True)
 
 
 def _mark_changes(runs: "Sequence[TextRun]", console: "Console") -> Text:
@@ -99,10 +99,6 @@ def _shorten_between(text: str, *, first: bool, last: bool) -> str:
         return text
     before, after = ("" if first else text[: LONG // 2]), ("" if last else text[-LONG // 2 :])
     return f"{before} … {after}".strip(" ") if first or last else f"{before} … {after}"
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def diff_document(diff: "ReleaseDiff") -> dict[str, object]:

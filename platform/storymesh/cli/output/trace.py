@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from storymesh.cli.output.console import console_on
-from storymesh.printable import printable, printable_line
+from storymesh.printable import printable, printable_line, shortened
 
 if TYPE_CHECKING:
     from storymesh.location import Location
@@ -135,8 +135,7 @@ def _value_of(origin: "RowOrigin | ExpressionOrigin") -> str:
 
 
 def _shorten(text: str) -> str:
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= 60 else f"{line[:60]}…"
+    return shortened(printable(" ".join(text.split())), 60)
 
 
 def trace_as_json(

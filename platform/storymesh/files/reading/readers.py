@@ -12,6 +12,7 @@ from typing import Any, Final
 from storymesh.errors import StorymeshError
 from storymesh.files.reading.passages import FileContent
 from storymesh.files.reading.reading import Kind
+from storymesh.input_file import file_digest
 
 Options = Mapping[str, Any]
 
@@ -137,6 +138,5 @@ def _model_digest(path: str | None) -> str:
 def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
     for path, size, _ in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {size} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{path.name} {size} {file_digest(path)}\n".encode())
     return digest.hexdigest()[:16]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from storymesh.contract.value_forms import GapChoice, HourChoice, ValueForms, format_fault
-from storymesh.document import Definition
+from storymesh.document import Definition, OneOrMore
 from storymesh.errors import suggest_name
 from storymesh.product.sources.bounds import COMPRESSED
 
@@ -102,24 +102,19 @@ def _checked_format(value: str, *, of_day: bool) -> str:
     return value
 
 
-def _as_list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-
-
 DayFormat = Annotated[str, AfterValidator(lambda value: _checked_format(value, of_day=True))]
 TimeFormat = Annotated[str, AfterValidator(lambda value: _checked_format(value, of_day=False))]
-_OneOrMore = BeforeValidator(_as_list, json_schema_input_type=str | list[str])
 ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class ColumnForms(Definition):
     """The forms of the values of one column, where they are not those of the others."""
 
-    nulls: Annotated[tuple[str, ...], _OneOrMore] = ()
+    nulls: Annotated[tuple[str, ...], OneOrMore] = ()
     decimal: Annotated[str, AfterValidator(_check_decimal)] = "."
     thousands: Annotated[str, AfterValidator(_check_thousands)] | None = None
-    dates: Annotated[tuple[DayFormat, ...], _OneOrMore] = ()
-    times: Annotated[tuple[TimeFormat, ...], _OneOrMore] = ()
+    dates: Annotated[tuple[DayFormat, ...], OneOrMore] = ()
+    times: Annotated[tuple[TimeFormat, ...], OneOrMore] = ()
 
     @property
     def given(self) -> dict[str, Any]:
@@ -149,11 +144,11 @@ class SourceOptions(Definition):
     skip_rows: Annotated[int, Field(alias="skipRows", ge=0, le=1_000_000)] = 0
     sheet: str | Annotated[int, Field(ge=1)] | None = None
     range: Annotated[str, AfterValidator(_check_range)] | None = None
-    nulls: Annotated[tuple[str, ...], _OneOrMore] = ()
+    nulls: Annotated[tuple[str, ...], OneOrMore] = ()
     decimal: Annotated[str, AfterValidator(_check_decimal)] = "."
     thousands: Annotated[str, AfterValidator(_check_thousands)] | None = None
-    dates: Annotated[tuple[DayFormat, ...], _OneOrMore] = ()
-    times: Annotated[tuple[TimeFormat, ...], _OneOrMore] = ()
+    dates: Annotated[tuple[DayFormat, ...], OneOrMore] = ()
+    times: Annotated[tuple[TimeFormat, ...], OneOrMore] = ()
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
     columns: dict[ColumnName, ColumnForms] = Field(default_factory=dict)
     repeated_hour: Annotated[HourChoice, Field(alias="repeatedHour")] = "refuse"

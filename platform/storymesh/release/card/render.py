@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.dataset.build import rule_changes_since
 from storymesh.dataset.split import SPLITS
 from storymesh.language.locale_formats import ENGLISH, language_name
+from storymesh.printable import shortened
 from storymesh.release.card.header import card_header
 from storymesh.release.card.markdown import code_block, code_span, escape_text, single_line
 from storymesh.release.curation.curate import curation_rules
@@ -222,4 +223,4 @@ def _sample_columns(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _truncate(text: str) -> str:
-    return text if len(text) <= SAMPLE_LENGTH else f"{text[:SAMPLE_LENGTH]}…"
+    return shortened(text, SAMPLE_LENGTH)

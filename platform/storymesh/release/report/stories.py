@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from storymesh.narrative.formats import format_of_columns
+from storymesh.printable import shortened
 
 if TYPE_CHECKING:
     from storymesh.provenance.origins import Origin
@@ -245,5 +246,4 @@ def format_value(value: Any) -> str:
 
 def shorten(text: str, most: int = 90) -> str:
     """Return the text on one line, cut off after `most` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most]}…"
+    return shortened(" ".join(text.split()), most)
