@@ -52,6 +52,14 @@ def latest_data_version(instance: dg.DagsterInstance, key: dg.AssetKey, *, is_so
     return version.value if version is not None else None
 
 
+def latest_version_run(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> str | None:
+    """Return the run that made the newest version of any of the assets; None where none has a version, or a sensor saw
+    the newest."""
+    records = [record for key in keys if (record := instance.get_latest_data_version_record(key)) is not None]
+    newest = max(records, key=lambda record: record.storage_id, default=None)
+    return (newest.run_id or None) if newest is not None else None
+
+
 def latest_check_evaluations(
     instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]
 ) -> dict[dg.AssetCheckKey, dg.AssetCheckEvaluation]:

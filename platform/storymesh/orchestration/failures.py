@@ -78,6 +78,13 @@ def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> Non
         context.log_event(dg.AssetObservation(key, metadata={LEFT_OUT: words, **failure.metadata}))
 
 
+def failed_run(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    """Return the run of which an asset's last note says that the asset failed in it."""
+    records = instance.fetch_observations(key, limit=1).records
+    note = records[0].asset_observation if records else None
+    return records[0].run_id if note is not None and FAILED in note.metadata else None
+
+
 def as_dagster_failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
     """Return `error` as Dagster records it, without retries: another attempt would change nothing."""
     text = redact(f"{error.message} ({error.hint})" if error.hint else error.message)

@@ -331,8 +331,9 @@ class _Publishing:
         ]
         if failed:
             publication = self._publication(audit, rows_out, quarantine, results, unchanged=True)
-            reasons = "; ".join(f"{result.words} (found {result.observed})" for result in failed)
-            hint = f"the rows stay on the branch {AUDIT_PREFIX}{self.run_id} until the next run"
+            reasons = "; ".join(f"{result.location}: {result.words} (found {result.observed})" for result in failed)
+            branch = f"{AUDIT_PREFIX}{self.run_id}"
+            hint = f"mend the source or the model, or the rule; the rows stay on the branch {branch} until the next run"
             raise PublicationRefused(f"'{self.product.id}' is held back: {reasons}", hint, publication)
 
     def _over_limit(self, audit: RowAudit, failed: int, quarantine: Path) -> PublicationRefused:

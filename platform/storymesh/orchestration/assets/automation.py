@@ -17,7 +17,9 @@ from storymesh.orchestration.dagster_internals import (
     CODE_VERSION_TAG,
     INPUT_DATA_VERSION_TAG_PREFIX,
     latest_data_version,
+    latest_version_run,
 )
+from storymesh.orchestration.failures import failed_run
 
 SENSOR = "new_snapshots"
 CHECK_EVERY_S = 30
@@ -56,19 +58,29 @@ class InputsChanged(Condition):
 
 
 class NotYetRequested(Condition):
-    """True until a run was requested on the versions that there are now: what failed on them would fail again."""
+    """True until a run was requested on the versions that there are now, or the asset failed in the very run that made
+    the newest of them: what failed on them would fail again."""
 
     @property
     def description(self) -> str:
         return "No run was asked for on these versions"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
-        cursor = json.loads(context.cursor) if context.cursor else {"seen": None, "asked": None}
+        cursor = {
+            "seen": None,
+            "asked": None,
+            "failure": None,
+            **(json.loads(context.cursor) if context.cursor else {}),
+        }
         requested = context.get_previous_requested_subset(context.key)
         asked = cursor["seen"] if requested is not None and not requested.is_empty else cursor["asked"]
         seen = {**_versions(context), "definition": context.asset_graph.get(context.key).code_version}
+        failure = _failure_on_inputs(context)
+        if failure is not None and failure != cursor["failure"]:
+            asked = {**seen, "definition": (cursor["seen"] or seen)["definition"]}  # a later one is to be tried
         subset = context.get_empty_subset() if seen == asked else context.candidate_subset
-        return dg.AutomationResult(context, subset, cursor=json.dumps({"seen": seen, "asked": asked}, sort_keys=True))
+        state = {"seen": seen, "asked": asked, "failure": failure}
+        return dg.AutomationResult(context, subset, cursor=json.dumps(state, sort_keys=True))
 
 
 def remade_with_inputs(in_mesh: dg.AssetSelection | None = None, *, definition: bool = False) -> Condition:
@@ -107,10 +119,20 @@ def _versions(context: dg.AutomationContext[dg.AssetKey]) -> dict[str, str | Non
 
     An input in partitions is no more than the others read in parts: it changes with them, and is waited for.
     """
-    graph = context.asset_graph
-    inputs = [key for key in sorted(graph.get(context.key).parent_keys) if not graph.get(key).is_partitioned]
     instance = context.asset_graph_view.instance
-    return {key.to_user_string(): latest_data_version(instance, key) for key in inputs}
+    return {key.to_user_string(): latest_data_version(instance, key) for key in _inputs(context)}
+
+
+def _inputs(context: dg.AutomationContext[dg.AssetKey]) -> list[dg.AssetKey]:
+    graph = context.asset_graph
+    return [key for key in sorted(graph.get(context.key).parent_keys) if not graph.get(key).is_partitioned]
+
+
+def _failure_on_inputs(context: dg.AutomationContext[dg.AssetKey]) -> str | None:
+    """Return the run in which the asset failed, if it is the one that made the newest of its inputs."""
+    instance = context.asset_graph_view.instance
+    run = failed_run(instance, context.key)
+    return run if run is not None and run == latest_version_run(instance, _inputs(context)) else None
 
 
 def _tags(context: dg.AutomationContext[dg.AssetKey], key: dg.AssetKey) -> Mapping[str, str]:
