@@ -16,6 +16,7 @@ import yaml
 from storymesh.cli.dagster_ui import serve_dagster, workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
+from storymesh.outage import ResourceUnavailable
 from tests.support.servers import free_port
 from tests.support.whole_mesh import LIMIT_S, Preloaded
 
@@ -152,6 +153,27 @@ def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
     assert "is not free" in done.err
 
 
+def test_servers_that_end_by_themselves_are_no_success(
+    harbour: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = harbour / "servers"
+    program.write_text(
+        "#!/bin/sh\necho 'dagster - ERROR - An unexpected exception has occurred'\n"
+        "printf 'Traceback (most recent call last):\\n  File x\\nException: the daemon shut down\\n'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("storymesh.cli.dagster_ui.sys.executable", str(program))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(ResourceUnavailable, match="nobody asked"):
+            serve_dagster(load_mesh(harbour), "127.0.0.1", free_port())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    output = capfd.readouterr().err
+    assert "Exception: the daemon shut down\n" in output and "File x" not in output
+
+
 def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     harbour: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,7 +199,7 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     supervisor = threading.Thread(target=supervise, daemon=True)
     supervisor.start()
     try:
-        assert serve_dagster(load_mesh(harbour), "127.0.0.1", free_port()) == 0
+        serve_dagster(load_mesh(harbour), "127.0.0.1", free_port())
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -116,9 +116,8 @@ def test_scenarios_are_a_document(storymesh: Run, tmp_path: Path) -> None:
 def test_the_address_of_the_ui_is_a_document(
     roadside: Mesh, storymesh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def serve(mesh: Mesh, host: str, port: int, announce: Callable[[str], None]) -> int:
+    def serve(mesh: Mesh, host: str, port: int, announce: Callable[[str], None]) -> None:
         announce(f"Dagster on http://{host}:{port}")
-        return 0
 
     monkeypatch.setattr("storymesh.cli.dagster_ui.serve_dagster", serve)
     found = document_of(storymesh(tmp_path, "ui", "--mesh", str(roadside.root), "--format", "json"))

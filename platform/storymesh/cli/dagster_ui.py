@@ -18,16 +18,19 @@ from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.browser_guard import HOSTS
 from storymesh.orchestration.instance import HOME, prepare_dagster_home
+from storymesh.outage import ResourceUnavailable
 
 STOP_S = 30
 _GOING_ON = re.compile(r"(\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - [\w.]+ - (INFO|DEBUG) - ")
+_SERVER_ENDED = "An unexpected exception has occurred"  # its words follow its traceback
+_TRACES = ("Stack Trace:", "Traceback (most recent call last):")
 _EXPLAINED = re.compile(r"^dagster[\w.]*\.Failure: ")
 
 
-def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], None] = echo) -> int:
-    """Serve until interrupted, and return the exit code; `announce` says the address.
+def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], None] = echo) -> None:
+    """Serve until interrupted; `announce` says the address.
 
-    Raises WrongUsage when the port is taken.
+    Raises WrongUsage when the port is taken, ResourceUnavailable when the servers end by themselves.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,7 +67,11 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     code = process.wait()
     ending.end_rest()
     printer.join(STOP_S)
-    return 0 if ending.asked or code in (-signal.SIGINT, -signal.SIGTERM) else code
+    if ending.asked or code in (-signal.SIGINT, -signal.SIGTERM):
+        return
+    # Dagster ends with 0 also where one of its servers ended, and a supervisor would not begin again.
+    hint = "start it again: what it was running is then marked as failed, and can be begun again from there"
+    raise ResourceUnavailable("Dagster ended though nobody asked it to; why stands above", hint, transient=False)
 
 
 class _Ending:
@@ -110,18 +117,18 @@ def _print_safely(output: IO[bytes]) -> None:
     """Print what the servers say, line by line, without what values and names in it would have a terminal do.
 
     Sensors and runs also say here how they go on, which their pages show; no option of Dagster's leaves that out, nor
-    the way through its own files to a failure that is explained.
+    the way through its own files to a failure that is explained, or to a server of its own that ended.
     """
     explained = in_trace = False
     for line in output:
         text = line.decode("utf-8", "replace")
         if in_trace and text.startswith(" "):
             continue
-        in_trace = explained and text.startswith("Stack Trace:")
+        in_trace = explained and text.startswith(_TRACES)
         if in_trace or _GOING_ON.match(text):
             continue
         words = _EXPLAINED.sub("", text)
-        explained = words != text or (explained and not text.strip())
+        explained = words != text or text.rstrip().endswith(_SERVER_ENDED) or (explained and not text.strip())
         print_output_of_program(words)
 
 

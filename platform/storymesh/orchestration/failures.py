@@ -111,6 +111,8 @@ def message_of_cause(error: Any) -> str:
         error = error.cause
     if error is None:
         return "it failed without a word"
+    if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return "it was interrupted; run it again, or re-execute its run from the failure"
     # What was raised on purpose has words for people; before them Python puts the name of Dagster's class.
     message = error.message.partition(": ")[2] if error.cls_name == dg.Failure.__name__ else error.message
     return " ".join(message.split())

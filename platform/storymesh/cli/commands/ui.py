@@ -19,9 +19,7 @@ def ui(
     from storymesh.cli.output.console import echo
     from storymesh.mesh.mesh import load_mesh
 
-    code = serve_dagster(load_mesh(mesh_root(mesh)), host, port, announce=_announce_json if format == "json" else echo)
-    if code:
-        raise typer.Exit(code)
+    serve_dagster(load_mesh(mesh_root(mesh)), host, port, announce=_announce_json if format == "json" else echo)
 
 
 def _announce_json(words: str) -> None:

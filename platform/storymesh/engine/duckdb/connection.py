@@ -27,6 +27,7 @@ def open_duckdb(
     _SESSIONS.add(connection)
     connection.execute("LOAD icu")
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it is drawn into logs too
     return connection
 
 
