@@ -157,8 +157,9 @@ class Document:
         return steps
 
 
-def read_document(path: Path, root: Path) -> Document:
-    """Read the YAML 1.2 file `path`, which findings name relative to `root`. Raises DefinitionErrors."""
+def read_document(path: Path, root: Path, *, dumped: bool = False) -> Document:
+    """Read the YAML 1.2 file `path`, which findings name relative to `root`; `dumped`: as `compose_yaml` has it. Raises
+    DefinitionErrors."""
     name = path_in_mesh(path, root)
     try:
         raw = read_input(path, root, MAX_BYTES)
@@ -169,12 +170,13 @@ def read_document(path: Path, root: Path) -> Document:
         line = raw[: error.start].count(b"\n") + 1
         message = "the file is not UTF-8 text"
         raise DefinitionErrors([Finding(Location(name, line), "yaml", message, "save it as UTF-8")]) from None
-    return parse_document(text, name)
+    return parse_document(text, name, dumped=dumped)
 
 
-def parse_document(text: str, name: str) -> Document:
-    """Parse a YAML 1.2 text, of which findings say `name` for the path. Raises DefinitionErrors."""
-    node = compose_yaml(text, name)
+def parse_document(text: str, name: str, *, dumped: bool = False) -> Document:
+    """Parse a YAML 1.2 text, of which findings say `name` for the path; `dumped`: as `compose_yaml` has it. Raises
+    DefinitionErrors."""
+    node = compose_yaml(text, name, dumped=dumped)
     builder = _Builder(name)
     value = builder.build(node, ()) if node is not None else None
     if (more := len(builder.findings) - MAX_FINDINGS) > 0:

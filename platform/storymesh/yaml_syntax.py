@@ -10,12 +10,17 @@ from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 
 MAX_DEPTH = 60
+_TEXT = "tag:yaml.org,2002:str"
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 
-def compose_yaml(text: str, name: str) -> yaml.Node | None:
-    """Return the nodes of a YAML text, of which findings say `name` for the path. Raises DefinitionErrors."""
+def compose_yaml(text: str, name: str, *, dumped: bool = False) -> yaml.Node | None:
+    """Return the nodes of a YAML text, of which findings say `name` for the path. Raises DefinitionErrors.
+
+    `dumped`: PyYAML wrote the text, which puts into quotes only what YAML 1.1 does not take for a text: `008` is one.
+    """
     try:
-        return _compose(text)
+        return _compose(text, _QuickDumpLoader if dumped else _QuickLoader)
     except yaml.MarkedYAMLError as error:
         raise DefinitionErrors([_syntax_finding(error, name)]) from None
     except yaml.reader.ReaderError as error:
@@ -98,10 +103,22 @@ class _QuickLoader(Composer, yaml.CSafeLoader):
         Composer.__init__(self)
 
 
-def _compose(text: str) -> yaml.Node | None:
+class _QuickDumpLoader(_QuickLoader):
+    """The same for what PyYAML wrote: a number is one only where YAML 1.1 takes it for one, too."""
+
+    _of_1_1 = yaml.resolver.Resolver()
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        if tag in _NUMBERS and self._of_1_1.resolve(kind, value, implicit) not in _NUMBERS:
+            return _TEXT
+        return tag
+
+
+def _compose(text: str, loader: type[_QuickLoader]) -> yaml.Node | None:
     """Return the nodes of a YAML text. Raises YAMLError with PyYAML's own message, which is the better one."""
     try:
-        return yaml.compose(text, Loader=_QuickLoader)
+        return yaml.compose(text, Loader=loader)
     except yaml.YAMLError:
         return yaml.compose(text, Loader=_CoreLoader)
 
@@ -119,7 +136,7 @@ class CoreDumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: CoreDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=dumper.text_style(text))
+    return dumper.represent_scalar(_TEXT, text, style=dumper.text_style(text))
 
 
 CoreDumper.add_representer(str, _represent_text)

@@ -24,6 +24,16 @@ def test_what_is_written_means_the_same_in_both_versions_of_yaml(value: dict[str
         assert yaml.safe_load(text) == value
 
 
+PRINTABLE = TEXTS.filter(str.isprintable)  # a line end of another alphabet is lost where PyYAML writes it
+VALUES = PRINTABLE | st.lists(PRINTABLE) | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.none()
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), VALUES))
+def test_what_pyyaml_wrote_without_quotes_is_read_as_it_was(value: dict[str, object]) -> None:
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    assert parse_document(text, "x.yaml", dumped=True).value == value
+
+
 def test_what_people_add_fields_to_has_a_line_for_each() -> None:
     long = {f"field_{number}": "an expression | default(another)" for number in range(4)}
     text = yaml_text({"id": "desk", "few": {"a": 1, "b": 2}, "take": long})

@@ -5,7 +5,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from storymesh.document import parse_document
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
 from storymesh.lifecycle.push import plan_push
@@ -103,6 +105,18 @@ def test_a_contract_that_differs_is_said(folder: Path, roadside: Mesh) -> None:
     edit_lock(folder, lambda lock: lock["cast"]["truck"].update(contract_digest="1" * 64))
     (words,) = contract_changes(read_release(folder), roadside.contracts)
     assert "the contract of fleet.trucks is not the one" in words
+
+
+def test_a_contract_that_an_older_version_kept_is_read_as_it_was(folder: Path) -> None:
+    """Codes that YAML 1.2 takes for numbers stood in no quotes."""
+    kept = parse_document(kept_contract(folder).read_text(encoding="utf-8"), "kept").value
+    driver = next(item for item in kept["schema"][0]["properties"] if item["name"] == "driver")
+    driver["enum"] = [{"value": code, "label": "one"} for code in ("008", "1e5", "0o17")]
+    kept_contract(folder).write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    assert "value: 008\n" in kept_contract(folder).read_text(encoding="utf-8")
+    relist(folder)
+    contract = read_definition_snapshot(read_release(folder)).contracts["truck"]
+    assert contract.properties["driver"].field.codes == {"008", "1e5", "0o17"}
 
 
 def test_cases_in_the_store_are_not_named_by_what_a_lock_claims_of_a_contract(folder: Path, roadside: Mesh) -> None:

@@ -60,20 +60,23 @@ class ContractFile:
         return _read(DocumentReader(self.document), *(product or self.id).split("."))
 
 
-def read_contract(path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS) -> Contract:
+def read_contract(
+    path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS, *, dumped: bool = False
+) -> Contract:
     """Return the contract of the file's own id. Raises DefinitionErrors; see `read_contract_file`."""
-    return read_contract_file(path, root, classifications).contract()
+    return read_contract_file(path, root, classifications, dumped=dumped).contract()
 
 
 def read_contract_file(
-    path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS
+    path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS, *, dumped: bool = False
 ) -> ContractFile:
     """Return the file `path` of the mesh `root`.
 
     `classifications` says what words for who may see a value mean here: the values of the document have our words, as
-    everything that is made of a contract takes them from there. Raises DefinitionErrors.
+    everything that is made of a contract takes them from there. `dumped`: PyYAML wrote the file, as `compose_yaml` has
+    it. Raises DefinitionErrors.
     """
-    document = read_document(path, root)
+    document = read_document(path, root, dumped=dumped)
     if not isinstance(document.value, dict):
         raise DefinitionErrors(
             [Finding(Location(document.path), "yaml", "a contract holds fields, this file does not")]

@@ -99,7 +99,9 @@ def read_definition_snapshot(release: "Release", current: Mapping[str, Contract]
                 raise _not_its_definition(root, release)
         narrative = narrative.with_products({role: member.product for role, member in manifest.cast.items()})
         for role, member in narrative.cast.items():
-            whole = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
+            kept = root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml"
+            # Releases of older versions have codes such as `008` without quotes.
+            whole = read_contract(kept, root, dumped=True)
             left = manifest.egress.get(role)
             contracts[role] = whole if left is None else whole.as_left(left.leaving.columns)
         typed = type_narrative(narrative, contracts)
