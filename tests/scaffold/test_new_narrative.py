@@ -80,6 +80,24 @@ def test_rows_are_linked_by_values_that_all_are_keys(tmp_path: Path, storymesh: 
     assert storymesh(tmp_path / "wind", "check").code == 0
 
 
+def test_words_for_yes_and_no_are_codes_which_a_person_can_judge_by(tmp_path: Path, storymesh: Command) -> None:
+    """Which word of which language says yes nobody can tell from the data: both are offered, neither is taken."""
+    rows = [
+        f"F{n},2024-0{1 + n % 3}-0{1 + n % 9} 10:00,{'2024-04-01 09:00,' + ('sí', 'no')[n % 2] if n % 5 else ','}"
+        for n in range(60)
+    ]
+    (tmp_path / "faults.csv").write_text("\n".join(["id,raised_at,closed_at,solved", *rows]), encoding="utf-8")
+    made = storymesh(tmp_path, "new", "mesh", "wind", "--domain", "desk", "--from", "faults.csv")
+    assert 'enum: 2 values in 48 rows; for yes or no a condition names one: `solved == "no"`' in " ".join(
+        made.out.split()
+    )
+    solved = load_mesh(tmp_path / "wind").contract("desk.faults").properties["solved"]
+    assert (str(solved.type), solved.enum, solved.known_at) == ("text", ("no", "sí"), "closed_at")
+    done = storymesh(tmp_path / "wind", "new", "narrative", "desk.faults")
+    assert '`worked: fault.solved == "no"` or `worked: fault.solved == "sí"`' in done.out, done.out
+    assert load_mesh(tmp_path / "wind").narrative("fault-stories").case.outcome is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

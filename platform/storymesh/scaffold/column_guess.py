@@ -3,6 +3,7 @@
 A guess never refuses a row that the data has: where some values do not fit a type, the column stays a text.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -191,9 +192,16 @@ def _guess_values(draft: _Draft, profile: ColumnProfile) -> None:
     if kind == "string" and profile.is_text and few and profile.longest <= _LONGEST_CODE:
         draft.fields["enum"] = [{"value": value, "label": _label(value)} for value in sorted(profile.values)]
         draft.reasons.append(f"enum: {len(profile.values)} values in {profile.present:,} rows")
+        if len(profile.values) == 2:
+            # Which of two words of whatever language says yes, nobody can tell from the data.
+            draft.reasons.append(f"for yes or no a condition names one: `{draft.fields['name']} == {_quoted(profile)}`")
     elif kind in ("integer", "number") and profile.lowest is not None and profile.lowest >= 0:
         draft.fields["logicalTypeOptions"] = {"minimum": 0}
         draft.reasons.append("minimum: never below 0")
+
+
+def _quoted(profile: ColumnProfile) -> str:
+    return json.dumps(min(profile.values), ensure_ascii=False)
 
 
 def _label(code: str) -> str:

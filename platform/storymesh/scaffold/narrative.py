@@ -1,10 +1,11 @@
 """A narrative drafted from the contracts of a mesh: its cast and links, when a case closes, its outcome."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from storymesh.contract.definition import Contract
+from storymesh.contract.definition import Contract, Property
 from storymesh.errors import WrongUsage
 from storymesh.language.types import NUMBERS, Boolean, Text
 from storymesh.mesh.mesh import Mesh
@@ -81,7 +82,7 @@ def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | No
         notes.append(f"no outcome, so no precedents and no advice: nothing known when a case closes says {missing}")
         if closes is not None:
             later = f"what nobody knows before {closes} wants `knownAt` {closes} in the contract"
-            notes.append(f'{later}; a code may say whether it worked: `worked: {roles[0].name}.NAME == "CODE"`')
+            notes.append(f"{later}; a code may say whether it worked: {_by_a_code(roles[0], closes)}")
     if len(roles) == 1:
         notes.append("no other product is linked: no relationship leads there, and no key matches")
     return NarrativeDraft(id_, tuple(roles), closes, outcome, match, tuple(notes))
@@ -103,16 +104,26 @@ def _guess_closes(contract: Contract) -> str | None:
     return max(later, key=lambda moment: len(later[moment])) if later else None
 
 
+def _known_at(contract: Contract, closes: str) -> list[Property]:
+    """Return what is known when a case closes and may be told."""
+    known = map(contract.properties.__getitem__, _later(contract)[closes])
+    return [item for item in known if item.classification != "restricted" and item.name.isidentifier()]
+
+
+def _by_a_code(anchor: RoleGuess, closes: str) -> str:
+    """Return what an outcome could say of a property with two codes, one of which a person knows to be the good one."""
+    pairs = (item for item in _known_at(anchor.contract, closes) if isinstance(item.type, Text) and len(item.enum) == 2)
+    if (item := next(pairs, None)) is None:
+        return f'`worked: {anchor.name}.NAME == "CODE"`'
+    codes = (json.dumps(code, ensure_ascii=False) for code in item.enum)
+    return " or ".join(f"`worked: {anchor.name}.{item.name} == {code}`" for code in codes)
+
+
 def _guess_outcome(anchor: RoleGuess, closes: str | None) -> OutcomeGuess | None:
     """Return an outcome where a property that is known when a case closes is a code, and another says true or false."""
     if closes is None:
         return None
-    contract = anchor.contract
-    known = [
-        item
-        for item in map(contract.properties.__getitem__, _later(contract)[closes])
-        if item.classification != "restricted" and item.name.isidentifier()
-    ]
+    known = _known_at(anchor.contract, closes)
     actions = [item for item in known if isinstance(item.type, Text) and item.enum]
     judged = [item for item in known if isinstance(item.type, Boolean)]
     scores = [item for item in known if isinstance(item.type, NUMBERS)]
