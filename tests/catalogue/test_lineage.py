@@ -32,6 +32,21 @@ def test_arrows_lead_to_the_right_and_nodes_stand_apart(drawn: tuple[int, set[tu
         assert 0 <= place.y <= picture.height - HEIGHT
 
 
+def test_lines_that_need_not_cross_do_not() -> None:
+    """Of this lineage either way of going through the columns alone would leave a crossing."""
+    arrows = {(0, 5), (1, 6), (2, 3), (2, 4), (2, 6), (3, 10), (4, 9), (5, 7), (5, 8), (5, 10), (6, 9)}
+    found = lineage(11, arrows)
+    picture = draw_lineage(found)
+    assert picture is not None
+    at = {place.node.id: place for place in picture.nodes}
+    crossing = [
+        (one, other)
+        for one, other in combinations(found.arrows, 2)
+        if at[one[0]].x == at[other[0]].x and (at[one[0]].y - at[other[0]].y) * (at[one[1]].y - at[other[1]].y) < 0
+    ]
+    assert crossing == []
+
+
 def test_what_is_around_a_node_is_what_it_reaches_in_one_direction() -> None:
     found = lineage(5, {(0, 1), (1, 3), (2, 3), (2, 4)}).around("n1")
     assert set(found.nodes) == {"n0", "n1", "n3"}, "not what else its reader reads"

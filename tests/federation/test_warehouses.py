@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import pyarrow as pa
 import pytest
 import yaml
 from ibis.common.exceptions import IbisError
@@ -82,3 +83,29 @@ def test_errors_of_a_driver_are_told_in_words_and_those_of_ours_are_not(
     with pytest.raises(becomes) as raised:
         WarehouseTable(Relation(server("trino"), "tx"), ServerAccess(tmp_path)).open_rows(list)
     assert "the password" not in str(raised.value)
+
+
+def test_a_table_of_which_nothing_says_when_it_changed_has_no_version_and_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Backend:
+        """A warehouse that counts what it is asked."""
+
+        asked = 0
+
+        def table(self, name: str, database: str | None) -> ibis.Table:
+            return ibis.table({"booked_at": "timestamp"}, name=name, database=database)
+
+        def to_pyarrow(self, state: ibis.Table) -> pa.Table:
+            self.asked += 1
+            return pa.table({name: ["7"] for name in state.columns})
+
+        def disconnect(self) -> None:
+            pass
+
+    backend = Backend()
+    monkeypatch.setattr(WarehouseTable, "_connect", lambda _: backend)
+    table = WarehouseTable(Relation(server("trino"), "bank.tx"), ServerAccess(tmp_path))
+    assert (table.version(None), backend.asked) == (None, 0)
+    assert set((table.version("booked_at") or "").split()) == {"7"}
+    assert backend.asked == 1

@@ -84,3 +84,11 @@ def test_wrong_labels_are_findings_in_their_line(tmp_path: Path, labels: object,
         typed(tmp_path, labels)
     assert words in str(error.value)
     assert "narratives/canal_stories/narrative.yaml:" in str(error.value)
+
+
+def test_a_hint_names_every_property_of_a_role_that_has_labels_and_nothing_else(tmp_path: Path) -> None:
+    """The codes of an outcome or a fact are those of a property, for which labels are given."""
+    with pytest.raises(DefinitionErrors) as error:
+        typed(tmp_path, {"de": {"zzz.qqq": {"suez": "Sueskanal"}}})
+    (finding,) = error.value.findings
+    assert finding.hint == "known: delay.waterway, resolution.action, shipment.cargo"

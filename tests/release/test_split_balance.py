@@ -102,5 +102,13 @@ def test_a_config_that_drops_almost_all_or_lacks_a_split_is_told() -> None:
     )
     more = few.model_copy(update={"drops": {"case": {}, "advice": {"too few": 16}}})
     assert balance_warnings(more) == ("'advice' has no record in validation, in which 9 cases were kept",)
+    bound = plain.model_copy(
+        update={"configs": {"advice": {"train": 3, "validation": 0}}, "drops": {"case": {}, "advice": {"rare": 17}}}
+    )
+    assert balance_warnings(bound)[0] == "'advice' tells 3 of 20 cases, the others drop: 'rare' 17", "85 % is told"
+    asked = plain.model_copy(
+        update={"configs": {**plain.configs, "eval": {"test": 3}}, "drops": {"case": {}, "eval": {"too few": 90}}}
+    )
+    assert balance_warnings(asked) == (), "of questions few are wanted"
     none = plain.model_copy(update={"configs": {"advice": {}, "eval": {"test": 1}}})
     assert balance_warnings(none) == (), "a config without any record is told by `run` itself"

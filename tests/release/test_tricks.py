@@ -70,18 +70,27 @@ def test_answers_without_numbers_are_a_tie(tmp_path: Path) -> None:
     assert found.right["largest number"] == found.right["action alone"] == 0.5
 
 
-def test_labels_are_guessed_by_action_and_by_frequency(tmp_path: Path) -> None:
-    def singles(*rows: tuple[str, bool]) -> list[dict[str, Any]]:
-        return [
-            {"prompt": "?", "completion": text, "label": label, "facts": {"option": {"own": {"action": text}}}}
-            for text, label in rows
-        ]
+def singles(*rows: tuple[str, bool]) -> list[dict[str, Any]]:
+    """Answers with their labels; each is its own action."""
+    return [
+        {"prompt": "?", "completion": text, "label": label, "facts": {"option": {"own": {"action": text}}}}
+        for text, label in rows
+    ]
 
+
+def test_labels_are_guessed_by_action_and_by_frequency(tmp_path: Path) -> None:
     train = singles(("fly", True), ("fly", True), ("wait", False), ("tow", True))
     test = singles(("fly", True), ("wait", False), ("rail", True), ("wait", True))
     found = measured(tmp_path, "unpaired_preference", {"train": train, "validation": test})
     assert found.right["action alone"] == 0.75
     assert found.right["most frequent"] == 0.75
+
+
+def test_of_labels_that_are_as_frequent_the_good_one_is_guessed(tmp_path: Path) -> None:
+    train = singles(("fly", True), ("wait", False))
+    test = singles(("rail", True), ("rail", True), ("rail", True), ("rail", False))
+    found = measured(tmp_path, "unpaired_preference", {"train": train, "validation": test})
+    assert found.right["most frequent"] == found.right["action alone"] == 0.75
 
 
 @pytest.mark.parametrize(("answers", "share", "warned"), [(LEAST, 0.99, True), (LEAST, 0.79, False), (9, 0.99, False)])

@@ -45,10 +45,10 @@ def _faults(path: str, labels: Labels, original: Labels, scope: Scope) -> Iterat
     """Yield what is wrong with the labels of one property, and a hint."""
     if not original:
         known = sorted(_labelled(scope))
-        yield f"'{path[:100]}' has no codes with labels", suggest_name(path, known) or f"there are {', '.join(known)}"
+        yield f"'{path[:100]}' has no codes with labels", suggest_name(path, known) or "no property of the cast has any"
         return
     for code in labels.keys() - original.keys():
-        yield f"'{path}' has no code '{code[:100]}'", suggest_name(code, original) or f"it has {', '.join(original)}"
+        yield f"'{path}' has no code '{code[:100]}'", suggest_name(code, original)
     if missing := [code for code in original if code not in labels]:
         yield f"'{path}' also has {', '.join(missing)}", "give each code of the enum its label"
 
