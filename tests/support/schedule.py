@@ -34,7 +34,12 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("acceptance/test_suez_2021.py",),
     ("orchestration/test_dbt_assets.py",),
     ("acceptance/test_health_supply.py",),
-    ("provenance/test_trace.py",),
+    (
+        "provenance/test_trace.py",
+        "provenance/test_origins.py",
+        "provenance/test_kept_definitions.py",
+        "provenance/test_trace_command.py",
+    ),
     ("cli/test_commands.py",),
     ("lifecycle/test_erase.py",),
     ("release/test_write.py",),
