@@ -9,7 +9,9 @@ import pytest
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import StageResult, write_cases, write_precedents, write_records
-from storymesh.engine.engine import Engine
+from storymesh.engine.engine import Engine, EngineUnreachable
+from storymesh.errors import EngineFailed
+from storymesh.product.store import StoreDamaged
 from tests.case.test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
 from tests.support.small_build import build_of
 
@@ -52,3 +54,23 @@ def test_a_note_about_other_files_is_not_believed(noted: str, build: Build) -> N
     assert again.unchanged
     assert content(again) == content(first)
     assert note.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(EngineFailed("no such file"), StoreDamaged), (EngineUnreachable("gone"), EngineUnreachable)],
+)
+def test_products_are_read_through_for_a_fault_of_their_files_and_not_for_a_cluster_that_is_gone(
+    failure: EngineFailed, raised: type[Exception], build: Build
+) -> None:
+    """The snapshots of this build are called otherwise than their content, as those of a damaged store would be."""
+
+    def fail(**_: object) -> Engine:
+        raise failure
+
+    kept = {
+        role: dataclasses.replace(snapshot, contract_digest=build.contracts[role].digest)
+        for role, snapshot in build.snapshots.items()
+    }
+    with pytest.raises(raised):
+        write_cases(dataclasses.replace(build, snapshots=kept, open_cluster=fail))

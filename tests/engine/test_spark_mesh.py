@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from storymesh.dataset.stages import write_cases
-from storymesh.engine.engine import OpenEngine
+from storymesh.engine.engine import EngineUnreachable, OpenEngine
 from storymesh.engine.open import open_spark
 from storymesh.engine.spark import session
-from storymesh.errors import EngineFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.release.rewritten_records import write_all_records
@@ -97,7 +96,7 @@ def test_a_build_goes_on_where_its_server_died(
     with speaking_to_servers(), connect_server() as dying:
         killing = threading.Thread(target=_kill_once_it_writes, args=[dying, build.files.folder])
         killing.start()
-        with pytest.raises(EngineFailed, match=r"Spark failed.*: no answer in 4 tries"):
+        with pytest.raises(EngineUnreachable, match=r"Spark failed.*: no answer in 4 tries"):
             write_cases(replace(build, open_cluster=cluster_at(dying)))
         killing.join()
     assert not list(build.files.folder.glob("*.sha256"))

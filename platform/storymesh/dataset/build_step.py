@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
+from storymesh.engine.engine import EngineUnreachable
 from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.file_lock import hold_lock
 from storymesh.garbage_collection import seldom_collected
@@ -121,6 +122,8 @@ def build_step(build: Build, name: str, *, after: Sequence[str] = ()) -> Iterato
         try:
             with seldom_collected():
                 yield step
+        except EngineUnreachable:
+            raise
         except EngineFailed as error:
             _require_whole_products(build, error)
             raise

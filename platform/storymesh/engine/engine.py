@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Files = str | Path | Sequence[str | Path]
 
 
+class EngineUnreachable(EngineFailed):
+    """An engine on another machine that does not answer, or no longer: no file is at fault."""
+
+
 class TableNotFound(EngineFailed):
     """A database file has no table or view of this name; `tables` are those that it has."""
 

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from storymesh.engine import dialect
-from storymesh.engine.engine import Files, PlanOperator
+from storymesh.engine.engine import EngineUnreachable, Files, PlanOperator
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
-from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, open_session
+from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, is_gone, open_session
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -251,7 +251,8 @@ class SparkEngine:
             if "OutOfMemoryError" in str(error):
                 hint = "give Spark more: spark.executor.memory, or more and smaller partitions"
                 raise OutOfMemory(f"Spark ran out of memory{during}: {words}", hint) from error
-            raise EngineFailed(f"Spark failed{during}: {words} ({HINT})") from error
+            kind = EngineUnreachable if is_gone(error) else EngineFailed
+            raise kind(f"Spark failed{during}: {words} ({HINT})") from error
 
 
 def _refuse(what: str) -> NoReturn:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from storymesh.errors import EngineFailed, WrongUsage
+from storymesh.engine.engine import EngineUnreachable
+from storymesh.errors import WrongUsage
 from storymesh.redaction import redact
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class SparkAddress:
 def open_session(address: SparkAddress) -> "SparkSession":
     """Return a session of its own at an address, without temporary views.
 
-    Raises WrongUsage where pyspark is not installed, EngineFailed where Spark cannot be reached.
+    Raises WrongUsage where pyspark is not installed, EngineUnreachable where Spark cannot be reached.
     """
     try:
         from pyspark.errors import PySparkException
@@ -71,7 +72,7 @@ def open_session(address: SparkAddress) -> "SparkSession":
     except (PySparkException, OSError, RuntimeError, ValueError, ImportError) as error:
         where = _shown(address)
         words = f"Spark at {where} does not answer: {first_line(error)}"
-        raise EngineFailed(f"{words} ({HINT})") from error
+        raise EngineUnreachable(f"{words} ({HINT})") from error
     return session
 
 
@@ -107,6 +108,13 @@ def _set_retries(session: "SparkSession", retries: int) -> None:
 def _shown(address: SparkAddress) -> str:
     """Return an address without what stands behind it, such as a token."""
     return redact((address.remote or address.master or "").split(";")[0])
+
+
+def is_gone(error: BaseException) -> bool:
+    """Return True for an error that says that Spark no longer answers."""
+    from py4j.protocol import Py4JNetworkError
+
+    return isinstance(error, ConnectionError | Py4JNetworkError) or "RETRIES_EXCEEDED" in str(error)
 
 
 def first_line(error: BaseException) -> str:
