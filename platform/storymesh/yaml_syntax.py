@@ -109,10 +109,8 @@ class _QuickDumpLoader(_QuickLoader):
     _of_1_1 = yaml.resolver.Resolver()
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-        tag = super().resolve(kind, value, implicit)
-        if tag in _NUMBERS and self._of_1_1.resolve(kind, value, implicit) not in _NUMBERS:
-            return _TEXT
-        return tag
+        tag, other = (reader.resolve(kind, value, implicit) for reader in (super(), self._of_1_1))  # type: ignore[no-untyped-call]
+        return _TEXT if tag in _NUMBERS and other not in _NUMBERS else tag
 
 
 def _compose(text: str, loader: type[_QuickLoader]) -> yaml.Node | None:

@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,8 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
     }
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
+    words = [str(value.value) for value in only_note(harbour, "fleet", "boats").values()]
+    assert " ".join(words).count("make room") == 1, "what to do is said once"
     assert "fleet/boats was not made: " in last_note(harbour, "yard", "repairs")
     assert "make room" in last_note(harbour, "late_repairs", "release")
     assert not [event for event in events if isinstance(event, StepRetry)]
@@ -165,10 +167,15 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
 
 def last_note(root: Path, *key: str) -> str:
     """Return why an asset was left out, as its page shows it."""
+    return str(only_note(root, *key)[failures.LEFT_OUT].value)
+
+
+def only_note(root: Path, *key: str) -> Mapping[str, dg.MetadataValue]:
+    """Return what an asset has of the one run that did not make it: its page lists each note."""
     with open_instance(load_mesh(root)) as instance:
-        (record,) = instance.fetch_observations(dg.AssetKey(key), limit=1).records
+        (record,) = instance.fetch_observations(dg.AssetKey(key), limit=9).records
     assert record.asset_observation is not None
-    return str(record.asset_observation.metadata[failures.LEFT_OUT].value)
+    return record.asset_observation.metadata
 
 
 def test_unreachable_database_of_dagster_is_explained(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:

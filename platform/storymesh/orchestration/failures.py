@@ -17,7 +17,7 @@ from storymesh.redaction import redact
 RETRIES = 3
 FIRST_WAIT_S = 2.0
 WAIT_FACTOR = 4  # 2, 8, 32 s
-FAILED, LEFT_OUT = "failed", "left_out"
+FAILED, LEFT_OUT, HINT = "failed", "left_out", "hint"
 
 
 @contextmanager
@@ -70,12 +70,13 @@ def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> Non
         return made is None or made.run_id != context.run.run_id  # a model of dbt may be made before another fails
 
     reason = failure.description or ""
+    more = {name: value for name, value in failure.metadata.items() if name != HINT}  # which the reason ends with
     missing = sorted(filter(is_missing, context.selected_asset_keys))
     for key in missing:
-        context.log_event(dg.AssetObservation(key, metadata={FAILED: reason, **failure.metadata}))
+        context.log_event(dg.AssetObservation(key, metadata={FAILED: reason, **more}))
     for key, cause in assets_built_on(context.job_def, missing).items():
         words = f"{cause.to_user_string()} was not made: {reason}"
-        context.log_event(dg.AssetObservation(key, metadata={LEFT_OUT: words, **failure.metadata}))
+        context.log_event(dg.AssetObservation(key, metadata={LEFT_OUT: words, **more}))
 
 
 def failed_run(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
@@ -88,7 +89,7 @@ def failed_run(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
 def as_dagster_failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
     """Return `error` as Dagster records it, without retries: another attempt would change nothing."""
     text = redact(f"{error.message} ({error.hint})" if error.hint else error.message)
-    hint = {"hint": redact(error.hint)} if error.hint else {}
+    hint = {HINT: redact(error.hint)} if error.hint else {}
     return dg.Failure(text, metadata={**(metadata or {}), **hint}, allow_retries=False)
 
 

@@ -182,7 +182,7 @@ def _mark_unseen(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
         roles = {
             name: typed.cast.roles[kind.origin]
             for name, kind in kinds.items()
-            if isinstance(kind, Struct) and kind.origin in typed.cast.roles
+            if isinstance(kind, Struct) and kind.origin is not None and kind.origin in typed.cast.roles
         }
         rows = {name: _with_unseen(facts[name], role, build, case["at"]) for name, role in roles.items()}
         marked["hindsight"] = {**facts, **rows}
