@@ -109,8 +109,10 @@ class _QuickDumpLoader(_QuickLoader):
     _of_1_1 = yaml.resolver.Resolver()
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-        tag, other = (reader.resolve(kind, value, implicit) for reader in (super(), self._of_1_1))  # type: ignore[no-untyped-call]
-        return _TEXT if tag in _NUMBERS and other not in _NUMBERS else tag
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        if tag in _NUMBERS and self._of_1_1.resolve(kind, value, implicit) not in _NUMBERS:  # type: ignore[no-untyped-call]
+            return _TEXT
+        return tag
 
 
 def _compose(text: str, loader: type[_QuickLoader]) -> yaml.Node | None:
