@@ -69,6 +69,10 @@ def as_unavailable(error: BaseException) -> ResourceUnavailable | None:
     Returns None where `error` is none of these.
     """
     for cause in _chain(error):
+        if isinstance(cause, MemoryError):  # Arrow's is one as well
+            hint = "give it more, or let the engine take less of it, such as STORYMESH_MEMORY=1GB; then run again"
+            words = " ".join(str(cause).split())[:300]
+            return ResourceUnavailable(f"memory ran out{words and f': {words}'}", hint, transient=False)
         number = cause.errno if isinstance(cause, OSError) else None
         text = " ".join(str(cause).split())[:300]
         lower = text.lower()

@@ -125,6 +125,18 @@ def test_broken_file_is_found_at_its_line(
     assert line in lines
 
 
+def test_locations_that_a_server_loads_are_listed_by_their_names(check: Check, harbour: Path) -> None:
+    servers = [f"  - grpc_server: {{host: {name}, port: 4000, location_name: {name}}}\n" for name in ("fleet", "yard")]
+    workspace = harbour / "workspace.yaml"
+    workspace.write_text("load_from:\n" + "".join(servers), encoding="utf-8")
+    code, lines = check(harbour)
+    assert code == 1 and [
+        line.split(" is not listed")[0].split(": ")[-1] for line in lines if "not-listed" in line
+    ] == ["narratives/definitions.py"]
+    workspace.write_text("load_from:\n" + servers[0] + "  - grpc_server: {host: rest, port: 4000}\n", encoding="utf-8")
+    assert check(harbour)[0] == 0, "what that one loads only those know who started it"
+
+
 def test_missing_definitions_file_is_found(check: Check, harbour: Path) -> None:
     (harbour / "domains/yard/definitions.py").unlink()
     code, lines = check(harbour)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, least_memory
 from storymesh.engine.engine import TableNotFound
 from storymesh.engine.open import open_engine
 from storymesh.errors import EngineFailed, OutOfMemory, SourceUnreadable, WrongUsage
@@ -35,6 +36,12 @@ def test_what_does_not_fit_into_memory_says_what_to_do(tmp_path: Path) -> None:
 def test_a_memory_that_is_no_size_is_told() -> None:
     with pytest.raises(WrongUsage, match="STORYMESH_MEMORY is 'lots'"):
         open_engine(memory="lots")
+
+
+def test_a_session_takes_half_of_a_small_machine_and_no_more_of_a_large_one() -> None:
+    assert least_memory("1.5 GiB") == pytest.approx(0.9375 * 2**30, rel=0.001)  # 80 % of a machine of 1.9 GiB
+    assert least_memory("18.7 GiB") == MOST_MEMORY
+    assert 0 < default_memory() <= MOST_MEMORY
 
 
 def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow as pa
 import pytest
 
 from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
@@ -81,6 +82,8 @@ def test_transient_error_is_retried_after_growing_waits(error: Exception) -> Non
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "part.parquet"), "no room"),
         (sqlite3.OperationalError("database or disk is full"), "no room"),
+        (pa.ArrowMemoryError("malloc of size 9 failed"), "memory ran out: malloc of size 9 failed (give it more"),
+        (MemoryError(), "memory ran out (give it more"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "catalog.db"), "refuses access"),
         (duckdb.IOException('IO Error: Cannot open file "x": Permission denied'), "refuses access"),
         (sqlite3.DatabaseError("database disk image is malformed"), "damaged"),

@@ -45,11 +45,18 @@ def code_location_findings(mesh: Mesh) -> Iterator[Finding]:
         yield from _entry_findings(mesh.root, document, index, entry, listed)
     yield from _name_findings(document, entries)
     for folder in folders:
-        if f"{folder}/definitions.py" not in listed:
+        if f"{folder}/definitions.py" not in listed and not _is_served(PurePath(folder).name, entries):
             message = f"{folder}/definitions.py is not listed, so Dagster does not load it"
             name = PurePath(folder).name
             fields = f"relative_path: {folder}/definitions.py, working_directory: ., location_name: {name}"
             yield document.finding(("load_from",), "not-listed", message, f"- python_file: {{{fields}}}")
+
+
+def _is_served(name: str, entries: list[Any]) -> bool:
+    """Return True if a server elsewhere loads the location, as far as that can be told: what a server without a
+    location_name loads, only those know who started it."""
+    servers = [entry["grpc_server"] for entry in entries if isinstance(entry, dict) and "grpc_server" in entry]
+    return any(not isinstance(server, dict) or server.get("location_name") in (None, name) for server in servers)
 
 
 def _entry_findings(root: Path, document: Document, index: int, entry: Any, listed: set[str]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
 from storymesh.engine.duckdb.ibis_types import type_of
+from storymesh.engine.duckdb.machine import default_memory, usable_cores
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is
 from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
@@ -40,8 +41,9 @@ _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 class DuckDBEngine:
     """An in-memory DuckDB session that implements the `Engine` port.
 
-    `memory` is a size such as `4GB` (default: `STORYMESH_MEMORY`), `threads` a count (default: `STORYMESH_THREADS`,
-    else all cores), `only` what a confined session may open. Raises `WrongUsage` for a size that is none.
+    `memory` is a size such as `4GB` (default: `STORYMESH_MEMORY`, else `default_memory`), `threads` a count (default:
+    `STORYMESH_THREADS`, else all cores that this process may use), `only` what a confined session may open. Raises
+    `WrongUsage` for a size that is none.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class DuckDBEngine:
 
         from storymesh.engine.duckdb.compiler import QuickCompiler
 
-        memory = memory or os.environ.get("STORYMESH_MEMORY", "4GB")
+        memory = memory or os.environ.get("STORYMESH_MEMORY") or str(default_memory())
         try:
             self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
         except ValueError as error:
@@ -62,7 +64,7 @@ class DuckDBEngine:
         self._resources = {
             "temp_directory": str(self._spill),
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
-            "threads": str(threads or os.environ.get("STORYMESH_THREADS") or os.cpu_count() or 1),
+            "threads": str(threads or os.environ.get("STORYMESH_THREADS") or usable_cores()),
         }
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
