@@ -9,7 +9,6 @@ second one of families if it has any.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -225,6 +224,8 @@ def language_of(name: str) -> Language:
     """Return a language by its code. Raises KeyError for one that has no file."""
     if name not in LANGUAGES:
         raise KeyError(name)
+    import tomllib  # which compiles its patterns, for what few commands read
+
     read = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *LOOSE, *STANDING, *BOUNDING, *WEIGHTY)}
     lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
