@@ -15,7 +15,7 @@ import pytest
 from storymesh.errors import StorymeshError
 from storymesh.product.iceberg_io import BUCKET, FOLDER, RelativeFileIO, StoreCatalog
 from storymesh.product.store import ProductStore
-from storymesh.product.store_location import LocationRefused
+from storymesh.product.store_location import LocationRefused, resolve_location
 from storymesh.product.warehouse import Warehouse
 from tests.support.built_once import built_once
 
@@ -130,7 +130,7 @@ def test_a_path_that_leads_out_of_the_store_is_neither_read_nor_written(tmp_path
     (tmp_path / "outside.json").write_text("{}", encoding="utf-8")
     (tmp_path / "store" / "link").symlink_to(tmp_path)
     access = RelativeFileIO({FOLDER: str(tmp_path / "store")})
-    for use in (access.new_input, access.new_output, access.delete, access.require_own):
+    for use in (access.new_input, access.new_output, access.delete):
         with pytest.raises(LocationRefused, match="is no file of it"):
             use(location)
     assert (tmp_path / "outside.json").exists()
@@ -151,10 +151,10 @@ def test_a_path_that_leads_out_of_the_store_is_neither_read_nor_written(tmp_path
     ],
 )
 def test_an_address_out_of_the_bucket_of_the_domain_is_refused(tmp_path: Path, address: str) -> None:
-    access = RelativeFileIO({FOLDER: str(tmp_path), BUCKET: "s3://bucket/desk"})
-    access.require_own("s3://bucket/desk/berths/x.parquet")
+    own = "s3://bucket/desk/berths/x.parquet"
+    assert resolve_location(own, tmp_path, "s3://bucket/desk") == own
     with pytest.raises(LocationRefused):
-        access.require_own(address)
+        RelativeFileIO({FOLDER: str(tmp_path), BUCKET: "s3://bucket/desk"}).new_input(address)
 
 
 @pytest.mark.parametrize("location", ["../../outside.json", "/etc/hostname", "file:///etc/hostname", "s3://b/x.json"])

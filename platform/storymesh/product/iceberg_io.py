@@ -48,10 +48,6 @@ class RelativeFileIO(PyArrowFileIO):
     def delete(self, location: str | InputFile | OutputFile) -> None:
         super().delete(self._resolve(location if isinstance(location, str) else location.location))
 
-    def require_own(self, location: str) -> None:
-        """Raise LocationRefused for what is no path or address of a file of this store."""
-        self._resolve(location)
-
     def _resolve(self, location: str) -> str:
         """Return the path or address of a file of the store. Raises LocationRefused for any other."""
         return resolve_location(location, Path(self.properties[FOLDER]), self.properties.get(BUCKET))
