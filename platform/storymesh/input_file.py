@@ -65,9 +65,9 @@ def require_input(path: Path, root: Path, *, links: bool = True) -> None:
     open_input(path, root, links=links).close()
 
 
-def require_inside(path: Path, root: Path, *, links: bool = True) -> None:
+def require_inside(path: Path, root: Path) -> None:
     """Raise InputFileRefused where a file or folder does not exist, or leads out of `root`."""
-    _target_inside(path, root, links=links)
+    _target_inside(path, root, links=True)
 
 
 def _open_below(target: Path, root: Path) -> int:

@@ -5,7 +5,7 @@ What is needed to find programs, to write texts and to keep temporary files is h
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 _KEPT = frozenset({
@@ -17,23 +17,14 @@ _KEPT = frozenset({
 })  # fmt: skip
 
 
-def scrubbed_environment(
-    home: str,
-    *,
-    names: Collection[str] = (),
-    prefixes: tuple[str, ...] = (),
-    environment: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return what of an environment (default: of this process) such a process gets; its HOME is `home`.
+def scrubbed_environment(home: str, *, names: Collection[str] = ()) -> dict[str, str]:
+    """Return what of this process's environment such a process gets; its HOME is `home`.
 
-    Besides what every process needs these are the variables of `names`, and those that begin with one of `prefixes`.
-    Python modules are found where this process finds them.
+    Besides what every process needs these are the variables of `names`. Python modules are found where this process
+    finds them.
     """
-    given = os.environ if environment is None else environment
     kept = {
-        name: value
-        for name, value in given.items()
-        if name in _KEPT or name.startswith(("LC_", *prefixes)) or name in names
+        name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_") or name in names
     }
     modules = [path for path in sys.path if Path(path).is_absolute()]
     return {**kept, "HOME": home, "PYTHONPATH": os.pathsep.join(modules)}

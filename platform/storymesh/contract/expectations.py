@@ -49,7 +49,7 @@ def load_great_expectations() -> None:
 
 
 def run_expectations(
-    frame: "pd.DataFrame", checks: Sequence[Check], restricted: Collection[str] = ()
+    frame: "pd.DataFrame", checks: Sequence[Check], restricted: Collection[str]
 ) -> list[ExpectationOutcome]:
     """Return how each check came out over the rows of `frame`.
 

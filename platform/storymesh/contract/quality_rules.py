@@ -326,7 +326,7 @@ def _comparison(document: Document, at: tuple[Step, ...], fields: dict[str, Any]
     raise _refused(document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0")
 
 
-def _not_run(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:
+def _not_run(document: Document, steps: tuple[Step, ...], words: str, hint: str) -> DefinitionErrors:
     """Return the warning of a rule that the standard allows and that measures nothing."""
     return DefinitionErrors([Finding(document.at(*steps), "not-run", f"the rule is not run: {words}", hint, "warning")])
 

@@ -68,7 +68,7 @@ def read_contract(
 
 
 def read_contract_file(
-    path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS, *, dumped: bool = False
+    path: Path, root: Path, classifications: Mapping[str, Classification], *, dumped: bool = False
 ) -> ContractFile:
     """Return the file `path` of the mesh `root`.
 

@@ -30,7 +30,7 @@ def find_repeated_rows(
     names: Sequence[str],
     files: Sequence[str],
     counts: Sequence[int],
-    beside: Collection[str] = (),
+    beside: Collection[str],
 ) -> "tuple[np.ndarray[Any, Any], bool]":
     """Return the numbers of the rows in `files` (with `counts` rows each) whose values of the properties `names` are
     those of another row, and whether one of these is in the files `beside`. A row with a null among them is like none.

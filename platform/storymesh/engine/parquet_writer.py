@@ -25,8 +25,8 @@ def write_parquet_file(
     batches: Iterable["pa.RecordBatch"],
     schema: "pa.Schema",
     path: Path,
-    metadata: Mapping[str, str] | None = None,
-    compression_level: int = 1,
+    metadata: Mapping[str, str] | None,
+    compression_level: int,
 ) -> int:
     """Write all rows to one file, whole or not at all. Return their number."""
     rows, total = RowStream(batches, schema), 0
@@ -41,7 +41,7 @@ def write_parquet_files(
     batches: Iterable["pa.RecordBatch"],
     schema: "pa.Schema",
     files: Sequence[tuple[Path, int]],
-    metadata: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None,
     compression_level: int = 1,
 ) -> None:
     """Write rows to files one after another, to each as many as it says. Raises ValueError for more or fewer rows."""

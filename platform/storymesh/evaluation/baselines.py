@@ -89,8 +89,8 @@ def _smoothed(tried: Floats, worked: Floats) -> Floats:
     return (worked + 1) / (tried + 2)
 
 
-def _wilson_low(tried: Floats, worked: Floats, z: float = 1.959963984540054) -> Floats:
-    n = np.maximum(tried, 1)
+def _wilson_low(tried: Floats, worked: Floats) -> Floats:
+    z, n = 1.959963984540054, np.maximum(tried, 1)
     rate = worked / n
     low = (rate + z * z / (2 * n) - z * np.sqrt((rate * (1 - rate) + z * z / (4 * n)) / n)) / (1 + z * z / n)
     return np.where(worked > 0, low, 0.0)

@@ -186,7 +186,7 @@ def question_set(cases: pa.Table, actions: Mapping[str, str]) -> QuestionSet:
 
 
 def chat_messages(
-    questions: QuestionSet, row: Mapping[str, Any], book: Book, *, listed: bool = False
+    questions: QuestionSet, row: Mapping[str, Any], book: Book, *, listed: bool
 ) -> Sequence[tuple[str, str]]:
     """Return what a model is sent for one of the `questions`: the system prompt, if there is one, and the question;
     with an open book what may be looked up stands before it, and `listed` actions to choose from behind it."""

@@ -38,7 +38,7 @@ class ServerAccess:
             raise SourceUnreadable(words, hint)
         return path
 
-    def require_host(self, server: Server, host: str, port: int | str | None = None) -> None:
+    def require_host(self, server: Server, host: str, port: int | str | None) -> None:
         """Raise SourceUnreadable for a host that the operator does not allow."""
         names = (host, f"{host}:{port}") if port else (host,)
         if self.hosts is not None and not any(fnmatch.fnmatchcase(name, p) for name in names for p in self.hosts):

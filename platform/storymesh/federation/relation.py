@@ -31,10 +31,10 @@ class Relation:
         """Return the error about something that a person has to mend."""
         return SourceUnreadable(f"{self.server.at}{self.words}: {self.without_secrets(message)}", hint)
 
-    def unreachable(self, message: str, hint: str = "") -> ResourceUnavailable:
+    def unreachable(self, message: str) -> ResourceUnavailable:
         """Return the error about a server that does not answer, and may do so in a moment."""
         words = f"{self.server.at}{self.server.words}: {self.without_secrets(message)}"
-        hint = hint or "run again when the server is well; what was published stays as it is"
+        hint = "run again when the server is well; what was published stays as it is"
         return ResourceUnavailable(words, hint, transient=True)
 
     def missing_package(self, what: str, extra: str) -> SourceUnreadable:

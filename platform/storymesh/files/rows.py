@@ -72,7 +72,7 @@ def rows_of_files(
     engine: Engine,
     inventory: Inventory,
     typed: TypedFiles,
-    upstream: "ir.Table | None" = None,
+    upstream: "ir.Table | None",
     ask: AskModel | None = None,
 ) -> RowsOfFiles:
     """Return the rows of the files of an inventory that have a reading.

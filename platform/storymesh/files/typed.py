@@ -109,13 +109,13 @@ def reading_fields(file: FilesFile) -> dict[str, Field]:
     return fields
 
 
-def files_scope(file: FilesFile, row: Contract | None = None) -> dict[str, Field]:
+def files_scope(file: FilesFile, row: Contract | None) -> dict[str, Field]:
     """Return the names that expressions may use; `row` is the contract of the product whose column is read."""
     scope = {FILE: Field(Struct(FILE_FIELDS)), **reading_fields(file)}
     return scope if row is None else {**scope, "row": Field(row.struct)}
 
 
-def type_files(source: FilesSource, contract: Contract, row: Contract | None = None) -> TypedFiles:
+def type_files(source: FilesSource, contract: Contract, row: Contract | None) -> TypedFiles:
     """Return the definition typed against the contract of its product. Raises DefinitionErrors."""
     file, document = source.file, source.document
     scope = files_scope(file, row)

@@ -120,7 +120,7 @@ class Erasure:
                     build = self._pinned_build(release)
                 except StorymeshError as error:
                     irreproducible.append((release, error.message))
-                    keys, cases = [key, *hashes], _case_ids(engine, [])
+                    keys, cases = [key, *hashes], _no_cases(engine)
                 else:
                     keys, cases = _cases_of_row(engine, build, erased)
                 count = int(engine.fetch_value(cases.count()))
@@ -219,10 +219,10 @@ def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: Contrac
     return suggest_name(key, engine.fetch_table(known)["key"].to_pylist())
 
 
-def _case_ids(engine: Engine, ids: Sequence[str]) -> "ir.Table":
+def _no_cases(engine: Engine) -> "ir.Table":
     import pyarrow as pa
 
-    return engine.materialize(pa.table({"case_id": pa.array(ids, pa.string())}))
+    return engine.materialize(pa.table({"case_id": pa.array([], pa.string())}))
 
 
 def _cases_of_row(engine: Engine, build: "Build", erased: ErasureList) -> "tuple[list[str], ir.Table]":
@@ -230,7 +230,7 @@ def _cases_of_row(engine: Engine, build: "Build", erased: ErasureList) -> "tuple
     those that the release leaves out as forgotten: a successor uses nothing of the row."""
     keys = erased_case_keys(build, engine, product_rows(build, engine, build.typed.cast.roles), erased)
     if not keys:
-        return [], _case_ids(engine, [])
+        return [], _no_cases(engine)
     write_cases(build)
     cases = engine.read_parquet(build.files.cases)
     used = cases.filter(has_any_row(build, cases, keys), cases["dropped"].fill_null("") != ERASED)

@@ -78,7 +78,7 @@ def _copy_files(release: Release, into: Path) -> None:
 
 
 def load_config(
-    release: Release, config: str | None = None, split: str | None = None, *, streaming: bool = False, **options: Any
+    release: Release, config: str | None, split: str | None = None, *, streaming: bool = False, **options: Any
 ) -> "LoadedDataset":
     """Return what `datasets.load_dataset` gives for one config; the only config of a release needs no name.
 

@@ -75,7 +75,7 @@ def plan_push(
     return PushPlan(release, repository, public, sizes, internal)
 
 
-def internal_values(release: Release, current: Mapping[str, Contract] = NO_CONTRACTS) -> tuple[str, ...]:
+def internal_values(release: Release, current: Mapping[str, Contract]) -> tuple[str, ...]:
     """Return what the records of a release print that its contracts do not call public."""
     import pyarrow.parquet as pq
 

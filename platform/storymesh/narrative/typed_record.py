@@ -8,7 +8,6 @@ from storymesh.case.scopes import TypedCase, own_option, unanswered_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
-from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.parse import parse_template
 from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedExpression
@@ -212,7 +211,7 @@ class RecordTyper:
         *,
         prompt: bool = False,
         tried: bool = False,
-        language: str = ENGLISH,
+        language: str,
     ) -> TypedTemplate | None:
         """Check the template `name`, which the file names at `location`, in the view of `slot`, for texts in a
         `language`. A prompt of a narrator also sees `story`. `tried`: an option that is told was tried before."""

@@ -31,7 +31,7 @@ def _columns(cast: Cast, typed: TypedCase, reads: Iterable[Path]) -> Columns:
     return {role: frozenset(columns) for role, columns in carried.items()}
 
 
-def linking_columns(cast: Cast, together: Iterable[Path] = ()) -> Columns:
+def linking_columns(cast: Cast, together: Iterable[Path]) -> Columns:
     """Return the properties by which the cases themselves come about: keys, joins, clocks, and what splits them."""
     found: dict[str, set[str]] = {role: set(item.contract.key) for role, item in cast.roles.items()}
     found[cast.anchor.name] |= {cast.at, *((cast.closes,) if cast.closes is not None else ())}

@@ -52,7 +52,7 @@ class DomainProfile:
     server: ModelServer | None = None
 
 
-def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> DomainProfile:
+def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool) -> DomainProfile:
     """Return the profile of the dbt project in `folder`, or the one that it is given. Raises DefinitionErrors."""
     path = folder / "profiles.yml"
     if not path.exists() and not path.is_symlink():

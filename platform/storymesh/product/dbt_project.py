@@ -125,7 +125,7 @@ def plan_dbt(
     store: Path,
     inputs: Mapping[str, Snapshot],
     engine: Engine,
-    access: DbtAccess = DbtAccess(),
+    access: DbtAccess,
     *,
     only_parsed: bool = False,
 ) -> DbtProject:

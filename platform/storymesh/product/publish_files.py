@@ -49,7 +49,7 @@ def publish_files(
     store: ProductStore,
     engine: Engine,
     run_id: str,
-    progress: PublishProgress | None = None,
+    progress: PublishProgress | None,
     observe: Callable[[GatheredSummary], None] = lambda _: None,
 ) -> Publication:
     """Read what is new or changed of a product's files, and publish the rows of all of them. `observe` is told what the

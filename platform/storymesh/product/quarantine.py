@@ -156,7 +156,7 @@ def write_quarantine(
     failed: "np.ndarray[Any, Any]",
     uncastable: UncastableValues,
     places: RowFinder | None,
-    refused: UnreadableRows = NONE_UNREADABLE,
+    refused: UnreadableRows,
 ) -> None:
     """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and where they stand.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.value_forms import PLAIN, ValueForms
+from storymesh.contract.value_forms import ValueForms
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable, WrongUsage
 from storymesh.product.sources.bounds import COMPRESSED
@@ -85,7 +85,7 @@ class ProductDraft:
 
 
 def draft_product(
-    engine: Engine, rows: "pa.RecordBatchReader", name: str, answers: Answers, forms: ValueForms = PLAIN
+    engine: Engine, rows: "pa.RecordBatchReader", name: str, answers: Answers, forms: ValueForms
 ) -> ProductDraft:
     """Return what `rows`, whose texts are written in `forms`, are likely to be as the rows of a product `name`.
 

@@ -36,10 +36,10 @@ class _Dumper(CoreDumper):
         return None if text.isprintable() else '"'
 
 
-def yaml_text(value: Any, comments: Iterable[str] = (), width: int = 118) -> str:
+def yaml_text(value: Any, comments: Iterable[str] = ()) -> str:
     """Return a value as YAML, below one comment for each line of `comments`. Short lists and fields stand on a line."""
     heading = "".join(f"# {_one_line(line)}".rstrip() + "\n" for line in comments)
-    return heading + dump_yaml(value, width=width, flow=None, dumper=_Dumper)
+    return heading + dump_yaml(value, width=118, flow=None, dumper=_Dumper)
 
 
 def _one_line(text: str) -> str:

@@ -19,7 +19,7 @@ def verify_and_show(
     output_format: OutputFormat,
     open_engine: OpenEngine,
     expected: "ReleaseExpectation",
-    extracts: "ExtractStore | None" = None,
+    extracts: "ExtractStore | None",
 ) -> bool:
     """Verify each release and print what was found. Returns True if all are as they were written, and so is what left
     premises for them, in the `extracts` of a mesh."""

@@ -33,7 +33,7 @@ class FoldedText:
     ends: tuple[int, ...]
     gaps: tuple[int, ...] = ()
 
-    def in_cells(self, more: Iterable[int] = ()) -> str:
+    def in_cells(self, more: Iterable[int]) -> str:
         """Return the text with a tab for each of its gaps, and for `more` of its blanks."""
         signs = list(self.text)
         for gap in (*self.gaps, *more):

@@ -20,7 +20,7 @@ class SaidDay:
     clock: tuple[int, int, int] | None = None
     ahead: int = 0
 
-    def may_be(self, day: date, near: date | None = None) -> bool:
+    def may_be(self, day: date, near: date | None) -> bool:
         """Return True if this says `day`; without a year it does where no other year would be nearer to `near`."""
         if (self.month, self.day) != (day.month, day.day):
             return False

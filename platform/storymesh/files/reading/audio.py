@@ -27,7 +27,7 @@ def open_reader(options: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
     return lambda content: read_audio(content, model, options.get("language"))
 
 
-def read_audio(content: bytes, model: Any, language: str | None = None) -> FileContent:
+def read_audio(content: bytes, model: Any, language: str | None) -> FileContent:
     """Return what is said, in segments with their seconds; silence gives none."""
     require_type(content, "audio")
     samples = _decoded(content)

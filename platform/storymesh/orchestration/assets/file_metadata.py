@@ -9,7 +9,7 @@ import dagster as dg
 from storymesh.contract.definition import RESTRICTED, Contract, restricted_properties
 from storymesh.files.place import describe_place
 from storymesh.files.visible_evidence import visible_evidence
-from storymesh.orchestration.assets.metadata import SAMPLE, SAMPLE_ROWS, counts_table, first_rows, markdown_table
+from storymesh.orchestration.assets.metadata import SAMPLE, counts_table, first_rows, markdown_table
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def gathered_files(
     return dg.AssetMaterialization(key, metadata=metadata, tags={} if version is None else {DATA_VERSION_TAG: version})
 
 
-def evidence_sample(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> str:
+def evidence_sample(files: Sequence[str], contract: Contract) -> str:
     """Return some values of published rows with how the files say them, as a Markdown table: never more than the
     contract lets people see; empty where the contract has no evidence, or there is no row."""
     if contract.evidence is None or contract.evidence in (masked := restricted_properties(contract)):
         return ""
     told = [
         [_cell(row, contract.key, masked), *_values(row, item, masked), *_words(visible_evidence(contract, item))]
-        for row in first_rows(files, list(contract.properties), rows)
+        for row in first_rows(files, list(contract.properties))
         for item in row[contract.evidence] or ()
         if item["property"] in contract.properties
     ]

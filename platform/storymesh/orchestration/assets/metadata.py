@@ -98,28 +98,28 @@ def definition_metadata(root: Path, product: Product, contract: Contract) -> dic
     }
 
 
-def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:
+def sample_table(files: Sequence[str], contract: Contract) -> dg.MetadataValue[Any]:
     """Return the first rows of published files as a Markdown table; restricted values are masked, and the evidence of
     the others is left out."""
     names = [name for name in contract.properties if name != contract.evidence]
     masked = restricted_properties(contract)
-    shown = first_rows(files, names, rows)
+    shown = first_rows(files, names)
     values = [[RESTRICTED if name in masked else row[name] for name in names] for row in shown]
     return dg.MetadataValue.md(markdown_table(names, values))
 
 
-def first_rows(files: Sequence[str], names: Sequence[str], rows: int) -> list[Mapping[str, Any]]:
+def first_rows(files: Sequence[str], names: Sequence[str]) -> list[Mapping[str, Any]]:
     """Return the first rows of published files, some of their columns."""
     import pyarrow.parquet as pq
 
     found: list[Mapping[str, Any]] = []
     for file in files:
-        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=rows, columns=list(names)):
+        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=SAMPLE_ROWS, columns=list(names)):
             found += batch.to_pylist()
             break
-        if len(found) >= rows:
+        if len(found) >= SAMPLE_ROWS:
             break
-    return found[:rows]
+    return found[:SAMPLE_ROWS]
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -135,7 +135,7 @@ def counts_table(noun: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.md(markdown_table([noun, "count"], [(name, f"{count:,}") for name, count in ordered]))
 
 
-def bar_chart(counts: Mapping[str, int], width: int = BAR) -> str:
+def bar_chart(counts: Mapping[str, int]) -> str:
     """Return counts as bars of block characters, in their own order: a plot that every reader of Markdown shows."""
     if not counts:
         return ""
@@ -144,7 +144,7 @@ def bar_chart(counts: Mapping[str, int], width: int = BAR) -> str:
     right = max(map(len, figures))
     lines = []
     for (name, count), figure in zip(counts.items(), figures, strict=True):
-        eighths = round(8 * width * count / most) if most else 0
+        eighths = round(8 * BAR * count / most) if most else 0
         bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if count else "")
         lines.append(f"{name:<{longest}}  {figure:>{right}}  {bar or ('▏' if count else '')}")
     return "\n".join(["```text", *(line.rstrip() for line in lines), "```"])

@@ -41,7 +41,7 @@ class RunParts:
     narratives: tuple[str, ...]
 
 
-def narrative_term(narrative: str, *, upstream: bool = True) -> RunTerm:
+def narrative_term(narrative: str, *, upstream: bool) -> RunTerm:
     """Return the term of one narrative, with all that it is built on or alone."""
     return RunTerm(narratives=(narrative,), upstream=upstream)
 

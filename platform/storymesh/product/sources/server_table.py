@@ -31,7 +31,7 @@ def open_server_rows(
     access: ServerAccess,
     engine: Engine,
     open_files: "Callable[[Sequence[Path], SourceOptions], pa.RecordBatchReader]",
-    kept: KeptRows | None = None,
+    kept: KeptRows | None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of the table, query or files that the source of a product names, a batch at a time.
 

@@ -41,7 +41,7 @@ def render_report(
     build: "Build",
     engine: Engine,
     files: Files,
-    open_tracer: OpenTracer | None = None,
+    open_tracer: OpenTracer | None,
 ) -> str:
     """Return report.html. Without `open_tracer` the values of its stories do not lead back to their rows."""
     colors: dict[str, int] = {}
