@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -51,6 +51,9 @@ class Led:
     @contextmanager
     def __call__(self) -> Iterator["Led"]:
         yield self
+
+    def hold_cases(self, case_ids: Collection[str]) -> None:
+        """Nothing is read."""
 
     def trace_records(self, config: str, records: Sequence[Mapping[str, Any]]) -> Iterator[RecordTrace]:
         for record in records:

@@ -90,8 +90,6 @@ def _stories(mesh: Mesh, release: Release, colors: Mapping[str, int]) -> tuple[d
         except StorymeshError as error:
             problem = f"Their values do not lead back to rows: {error}"
         engine = stack.enter_context(mesh.open_engine(only=files_of(release)))
-        stories = {
-            config: tuple(sample_stories(engine, config, record_files(release.path, config), tracer, colors, STORIES))
-            for config in list(release.configs)[:MOST_CONFIGS]
-        }
+        files = {config: record_files(release.path, config) for config in list(release.configs)[:MOST_CONFIGS]}
+        stories = sample_stories(engine, files, tracer, colors, STORIES)
     return stories, tracer is not None, problem

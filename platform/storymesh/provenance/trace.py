@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import VARIABLE
@@ -26,6 +26,9 @@ from storymesh.provenance.origins import OriginResolver, TraceLog, value_at
 from storymesh.provenance.retold import placed_pieces, trace_retold
 from storymesh.provenance.row_values import read_rows
 from storymesh.provenance.spans import TracedSpan
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 MAX_SELECTED = 500  # records; for more, all cases are read
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
@@ -74,9 +77,11 @@ class Tracer:
 
     def __init__(self, build: Build) -> None:
         self._build = build
-        self._engine = build.open_engine()
+        self._engine = build.open_fitting_engine()
         self._cases = CaseValues(build, self._engine)
         self._log = TraceLog()
+        self._held: frozenset[str] = frozenset()  # the cases that lie in `_held_cases`
+        self._held_cases: ir.Table | None = None
 
     def __enter__(self) -> "Tracer":
         write_cases_and_precedents(self._build)
@@ -84,6 +89,15 @@ class Tracer:
 
     def __exit__(self, *exception: Any) -> None:
         self._engine.__exit__(*exception)
+
+    def hold_cases(self, case_ids: Collection[str]) -> None:
+        """Read these cases, and what they quote, once for all configs that are traced next."""
+        cases = cases_with_precedents(self._build, self._engine)
+        held = self._engine.materialize(cases.filter(cases["case_id"].isin(sorted(case_ids))))
+        self._held, self._held_cases = frozenset(case_ids), held
+        asked = self._engine.fetch_rows(held.select("precedents")) if "precedents" in held.columns else []
+        quoted = (case_id for names in asked for case_id in _quoted_ids(names))
+        self._cases.load(list(dict.fromkeys([*sorted(case_ids), *quoted])))
 
     def render_cases(
         self, config: str, case_ids: Sequence[str] | None, only: Collection[str] | None = None
@@ -167,7 +181,10 @@ class Tracer:
         return mistakes
 
     def _template_inputs(self, record: TypedRecord, case_ids: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-        cases = cases_with_precedents(self._build, self._engine)
+        if case_ids is not None and self._held_cases is not None and self._held.issuperset(case_ids):
+            cases = self._held_cases
+        else:
+            cases = cases_with_precedents(self._build, self._engine)
         if case_ids is not None:
             cases = cases.filter(cases["case_id"].isin(list(case_ids)))
         rows = template_inputs(cases, self._build.typed, record)

@@ -136,11 +136,11 @@ def _distinct_shares(words: _Words) -> tuple[float, float, float]:
     """Return the share of different ones among all runs of one, two and three words."""
     import pyarrow as pa
 
-    shares, runs = [], words.numbers
-    for length in (1, 2, 3):
-        if length > 1:
-            numbered = pa.array(runs[:-1] * words.different + words.numbers[length - 1 :]).dictionary_encode()
-            runs = numbered.indices.to_numpy().astype(words.numbers.dtype)
+    count = len(words.numbers)
+    shares, runs = [words.different / count if count else 0.0], words.numbers
+    for length in (2, 3):
+        numbered = pa.array(runs[:-1] * words.different + words.numbers[length - 1 :]).dictionary_encode()
+        runs = numbered.indices.to_numpy().astype(words.numbers.dtype)
         inside = words.owners[: len(runs)] == words.owners[length - 1 :]
         kept = pa.array(runs[inside])
         shares.append(len(kept.unique()) / len(kept) if len(kept) else 0.0)
@@ -150,15 +150,22 @@ def _distinct_shares(words: _Words) -> tuple[float, float, float]:
 def _mean_overlap(words: _Words, count: int) -> float:
     """Return the mean share of words that a text has in common with the next of `count` texts."""
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     if count < 2:
         return 0.0
-    held = pa.array(words.owners * words.different + words.numbers).unique()
-    owners = held.to_numpy() // max(words.different, 1)
-    shared = pc.is_in(pa.array(held.to_numpy() + words.different), value_set=held).to_numpy(zero_copy_only=False)
-    sizes = np.bincount(owners, minlength=count)
-    common = np.bincount(owners[shared], minlength=count)[:-1]
+    held = np.sort(words.owners * words.different + words.numbers)  # NumPy sorts numbers quicker than Arrow hashes them
+    held = held[_first_of_equals(held)]
+    sizes = np.bincount(held // max(words.different, 1), minlength=count)
+    # What a text holds and the one before it too stands there twice, once each is moved to the text behind it.
+    both = np.sort(np.concatenate([held, held + words.different]))
+    twice = both[1:][both[1:] == both[:-1]]
+    common = np.bincount(twice // max(words.different, 1), minlength=count)[1:count]
     every = sizes[:-1] + sizes[1:] - common
     return float(np.mean(common / np.maximum(every, 1)))
+
+
+def _first_of_equals(ordered: "Numbers") -> "npt.NDArray[np.bool_]":
+    """Mark the first of each run of equal numbers."""
+    import numpy as np
+
+    return np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]

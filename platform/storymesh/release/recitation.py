@@ -43,13 +43,16 @@ def measure_recitation(
 
     if not files:
         return {}
-    samples = {config: engine.materialize(_sample(engine.read_parquet(paths))) for config, paths in files.items()}
+    samples = {
+        config: engine.materialize(_sample(engine.read_parquet(paths), typed_record(build, config)))
+        for config, paths in files.items()
+    }
     ids = [sample.select("case_id") for sample in samples.values()]
     chosen = cases_with_splits(build, engine).semi_join(ibis.union(*ids), "case_id")
     cases = engine.materialize(add_precedents(chosen, build, engine))
     try:
         found = {
-            config: _measure_config(build, engine, config, cases.semi_join(sample, "case_id"))
+            config: _measure_config(build, engine, config, cases.semi_join(sample, "case_id"), sample)
             for config, sample in samples.items()
         }
     finally:
@@ -58,16 +61,37 @@ def measure_recitation(
     return {config: summary for config, summary in found.items() if summary is not None}
 
 
-def _sample(records: "Table") -> "Table":
-    ordered = records.select("case_id", order=sample_order(records)).order_by("order")
-    return ordered.limit(SAMPLE)
+def _sample(records: "Table", record: "TypedRecord") -> "Table":
+    """Return case_id of a sample of records, and for each text that answers, what was asked before it."""
+    import ibis
+
+    from storymesh.engine import dialect
+
+    asked = {
+        f"asked_{place}": text.value_in(records)
+        for place, text in enumerate(record.texts)
+        if text.slot.phase != "answer"
+    }
+    digests = records.select("case_id", order=sample_order(records), **dialect.name_columns(asked))
+    chosen = digests.order_by("order").limit(SAMPLE)
+    questions: list[StringValue] = []
+    before: list[StringValue] = [ibis.literal("")]
+    for place, text in enumerate(record.texts):
+        if text.slot.phase == "answer":
+            questions.append(_plain(dialect.concat_texts(before)))
+        else:  # as its template gives it, since no model retells it
+            before.append(chosen[f"asked_{place}"].coalesce(""))
+    columns = {f"question_{place}": question for place, question in enumerate(questions)}
+    return chosen.select("case_id", **dialect.name_columns(columns))
 
 
-def _measure_config(build: "Build", engine: "Engine", config: str, cases: "Table") -> RecitationSummary | None:
+def _measure_config(
+    build: "Build", engine: "Engine", config: str, cases: "Table", sample: "Table"
+) -> RecitationSummary | None:
     from storymesh.dataset.render import template_inputs
 
     record = typed_record(build, config)
-    inputs = engine.materialize(template_inputs(cases, build.typed, record))
+    inputs = engine.materialize(template_inputs(cases, build.typed, record).inner_join(sample, "case_id"))
     try:
         said, outputs = _sentences(inputs, record, build.pseudonym_key)
         sentences = engine.materialize(said)
@@ -107,22 +131,16 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
     names = {name.removeprefix("n_"): inputs[name] for name in inputs.columns if name.startswith("n_")}
     case_id = inputs["case_id"]
     outputs: list[Output] = []
-    asked: list[StringValue] = []
-    answered: list[tuple[StringValue, StringValue, int]] = []  # an answer, what was asked before it, its first place
-    for text in record.texts:
+    answers: list[tuple[StringValue, int]] = []  # each with its first place
+    for text in answers_of(record):
         visible = {**names, "option": names[f"option_{text.option}"]} if text.option else names
-        tree = record.slots[text.slot.name].checked.tree
-        if text.slot.phase == "answer":
-            marked, own = mark_values(tree, TAUGHT)
-            # The places of one template go on where those of the template before it end.
-            answer = compile_template(marked, visible, case_id, key)
-            answered.append((answer, dialect.concat_texts(asked) if asked else ibis.literal(""), len(outputs)))
-            outputs += own
-        else:
-            asked.append(compile_template(tree, visible, case_id, key))
-    columns = {f"question_{place}": _plain(question) for place, (_, question, _) in enumerate(answered)}
-    columns |= {f"answer_{place}": text for place, (text, _, _) in enumerate(answered)}
-    texts = inputs.select("case_id", **dialect.name_columns(columns))
+        marked, own = mark_values(record.slots[text.slot.name].checked.tree, TAUGHT)
+        # The places of one template go on where those of the template before it end.
+        answers.append((compile_template(marked, visible, case_id, key), len(outputs)))
+        outputs += own
+    columns = {f"answer_{place}": answer for place, (answer, _) in enumerate(answers)}
+    questions = [f"question_{place}" for place in range(len(answers))]
+    texts = inputs.select("case_id", *questions, **dialect.name_columns(columns))
     told = dialect.materialization_barrier(eliminate_common(texts))
     parts = [
         told.select(
@@ -131,7 +149,7 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
             first=ibis.literal(first, "int64"),
             sentence=told[f"answer_{place}"].re_replace(_SENTENCE_END, "\\1\n").split("\n").unnest(),
         )
-        for place, (_, _, first) in enumerate(answered)
+        for place, (_, first) in enumerate(answers)
     ]
     sentences = dialect.materialization_barrier(ibis.union(*parts))
     values = dialect.materialization_barrier(
@@ -169,9 +187,10 @@ def _plain(text: "StringValue") -> "StringValue":
 
     from storymesh.engine import dialect
 
-    return dialect.concat_texts(
-        [ibis.literal(" "), text.lower().re_replace(r"[^\p{L}\p{N}]+", " ").strip(), ibis.literal(" ")]
-    )
+    words = text.lower().re_replace(
+        r"[^\p{L}\p{N} ][^\p{L}\p{N}]*| [^\p{L}\p{N}]+", " "
+    )  # lone spaces stay as they are
+    return dialect.concat_texts([ibis.literal(" "), words.strip(), ibis.literal(" ")])
 
 
 def _summary(engine: "Engine", sentences: "Table", outputs: "Sequence[Output]") -> RecitationSummary | None:

@@ -14,12 +14,14 @@ import ibis
 from storymesh.engine import dialect
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ibis.expr.types import StringValue, Table
 
     from storymesh.engine.engine import Engine
 
 _LEAST_TEXTS = 20_000  # fewer are all searched
-_SAMPLE = 1_000  # texts, and questions, by which words are chosen
+_SAMPLE = 250  # texts, by which words are chosen; with 1,000 they are no better
+_QUESTIONS = 1_000  # by which words are chosen
 _WORDS = 12  # looked for in every text
 _ENOUGH = 0.0001  # of the pairs of a question and a text are left, so that a further word gains nothing
 
@@ -38,18 +40,29 @@ def screen_texts(engine: "Engine", questions: "Table", texts: "Sequence[Table]")
     sought = {sum(1 << place for place, word in enumerate(chosen) if word in words) for words in asked}
     if 0 in sought:
         return list(texts)
-    # Every choice of the words that has all those of some question.
-    suspect = [held for held in range(1 << len(chosen)) if any(held & mask == mask for mask in sought)]
-    return [_holding(table, chosen, suspect) for table in texts]
+    choices = engine.materialize(_suspect_choices(sorted(sought), len(chosen)))  # too many for literals
+    return [_holding(table, chosen, choices) for table in texts]
 
 
-def _holding(texts: "Table", words: Sequence[str], choices: Sequence[int]) -> "Table":
+def _suspect_choices(sought: Sequence[int], words: int) -> "pa.Table":
+    """Return as `held` every choice of so many words that has all those of some question."""
+    import numpy as np
+    import pyarrow as pa
+
+    suspect = np.zeros(1 << words, bool)
+    suspect[sought] = True
+    for place in range(words):
+        without, with_ = suspect.reshape(-1, 2, 1 << place).swapaxes(0, 1)
+        with_ |= without
+    return pa.table({"held": np.flatnonzero(suspect)})
+
+
+def _holding(texts: "Table", words: Sequence[str], choices: "Table") -> "Table":
     """Return the texts in which one of the choices of the words stands, as the bits of a number."""
     rows = dialect.materialization_barrier(texts.select("text", plain=_plain(texts["text"])))
     bits = [ibis.literal(1 << place, "int64") for place in range(len(words))]
     held = [rows["plain"].contains(word).ifelse(bit, 0) for word, bit in zip(words, bits, strict=True)]
-    rows = dialect.materialization_barrier(rows.select("text", held=reduce(add, held)))
-    return rows.filter(rows["held"].isin(choices)).select("text")
+    return rows.select("text", held=reduce(add, held)).semi_join(choices, "held").select("text")
 
 
 def _plain(text: "StringValue") -> "StringValue":
@@ -67,7 +80,7 @@ def _choose_words(asked: Sequence[set[str]], sample: Sequence[str]) -> list[str]
     """Return words that, one after another, leave the fewest pairs of a question and a text that has all of them."""
     import numpy as np
 
-    asked = [asked[place] for place in range(0, len(asked), 1 + len(asked) // _SAMPLE)]
+    asked = [asked[place] for place in range(0, len(asked), 1 + len(asked) // _QUESTIONS)]
     words = sorted(set().union(*asked))
     of_questions, of_texts = (
         np.array([[word in held for word in words] for held in several], np.float32) for several in (asked, sample)

@@ -49,9 +49,7 @@ def render_report(
         colors.setdefault(member.product, len(colors) % COLORS)
     variables = {**_variables(description), **_charts(description, build, engine)}
     with open_tracer() if open_tracer is not None else nullcontext() as tracer:
-        stories = {
-            config: tuple(sample_stories(engine, config, splits, tracer, colors)) for config, splits in files.items()
-        }
+        stories = sample_stories(engine, files, tracer, colors)
     most = STORIES
     while True:
         shown = {config: every[:most] for config, every in stories.items()}
@@ -108,19 +106,22 @@ def _cases_with_splits(engine: Engine, build: "Build") -> "Table":
 
 
 def sample_stories(
-    engine: Engine,
-    config: str,
-    splits: Mapping[str, Sequence[Path]],
-    tracer: "Tracer | None",
-    colors: Mapping[str, int],
-    most: int = STORIES,
+    engine: Engine, files: Files, tracer: "Tracer | None", colors: Mapping[str, int], most: int = STORIES
+) -> dict[str, tuple[Story, ...]]:
+    """Return `most` records of each config from all its splits, by the MD5 of their cases: so configs show the same."""
+    chosen = {config: _chosen_records(engine, splits, most) for config, splits in files.items()}
+    if tracer is not None:
+        tracer.hold_cases({record["case_id"] for records in chosen.values() for record in records})
+    return {config: tuple(_stories(config, records, tracer, colors)) for config, records in chosen.items()}
+
+
+def _stories(
+    config: str, records: Sequence[Mapping[str, Any]], tracer: "Tracer | None", colors: Mapping[str, int]
 ) -> Iterator[Story]:
-    """Yield `most` records of a config from all its splits, by the MD5 of their cases: configs show the same ones."""
-    chosen = _chosen_records(engine, splits, most)
     traces = {}
-    if tracer is not None and chosen:
-        traces = {trace.case_id: trace for trace in tracer.trace_records(config, chosen)}
-    for number, record in enumerate(chosen):
+    if tracer is not None and records:
+        traces = {trace.case_id: trace for trace in tracer.trace_records(config, records)}
+    for number, record in enumerate(records):
         yield build_story(f"{_html_id(config)}-{number}", record, traces.get(record["case_id"]), colors)
 
 
