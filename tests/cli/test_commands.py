@@ -158,7 +158,7 @@ def test_servers_that_end_by_themselves_are_no_success(
 ) -> None:
     program = harbour / "servers"
     program.write_text(
-        "#!/bin/sh\necho 'dagster - ERROR - An unexpected exception has occurred'\n"
+        "#!/bin/sh\nprintf 'dagster - ERROR - \\033[31mAn unexpected exception has occurred\\033[0m\\n'\n"
         "printf 'Traceback (most recent call last):\\n  File x\\nException: the daemon shut down\\n'\n"
     )
     program.chmod(0o755)

@@ -128,7 +128,7 @@ def _print_safely(output: IO[bytes]) -> None:
         if in_trace or _GOING_ON.match(text):
             continue
         words = _EXPLAINED.sub("", text)
-        explained = words != text or text.rstrip().endswith(_SERVER_ENDED) or (explained and not text.strip())
+        explained = words != text or _SERVER_ENDED in text or (explained and not text.strip())
         print_output_of_program(words)
 
 
