@@ -22,6 +22,7 @@ from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.duckdb.session_tables import SessionTables
+from storymesh.engine.duckdb.session_threads import SessionThreads
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
@@ -66,7 +67,9 @@ class DuckDBEngine:
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
             "threads": str(threads or os.environ.get("STORYMESH_THREADS") or usable_cores()),
         }
-        session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
+        alone = {} if only is not None else {"threads": "1"}  # a confined session keeps the threads that it begins with
+        session = open_duckdb({**_NO_EXTENSIONS, **self._resources, **alone})
+        self._threads = SessionThreads(session, self._resources["threads"] if alone else "1")
         self.connection = ibis.duckdb.from_connection(session)
         self.connection.compiler = QuickCompiler()
         self._tables = SessionTables(self.connection)
@@ -92,6 +95,7 @@ class DuckDBEngine:
                 raise ValueError("no files and no schema")
             return self.materialize(schema.empty_table())
         with self._translated():
+            self._threads.expect_files(paths)
             table = self._tables.of_files(paths)
         if schema is None:
             return table
@@ -223,6 +227,7 @@ class DuckDBEngine:
             # Registered one at a time: whatever a batch's own producer raises passes through unchanged.
             given, session = gen_name("batch"), self.connection.con
             for batch in rows:
+                self._threads.expect_rows(batch.nbytes)
                 session.register(given, pa.Table.from_batches([batch]))
                 session.execute(f'INSERT INTO "{name}" FROM "{given}"')
                 session.unregister(given)
