@@ -1,19 +1,24 @@
 """What every engine promises: whole files, rows in the order of their source, bounded queries, memory as a setting."""
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.engine.duckdb.engine import DuckDBEngine
 from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, least_memory
 from storymesh.engine.engine import TableNotFound
-from storymesh.engine.open import open_engine
+from storymesh.engine.open import children_ahead, open_engine
 from storymesh.errors import EngineFailed, OutOfMemory, SourceUnreadable, WrongUsage
 
 
@@ -126,3 +131,62 @@ def test_an_untrusted_query_is_bounded_in_time() -> None:
     query = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = 3"
     with open_engine() as engine, pytest.raises(TimeoutError, match=r"longer than 0\.2 s"):
         engine.run_untrusted_query(query, "numbers", [], pa.schema([("n", pa.int64())]), 0.2)
+
+
+def test_what_is_small_is_read_by_one_thread_and_what_is_large_by_all(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.parquet", tmp_path / "large.parquet"
+    pq.write_table(pa.table({"number": [1, 2]}), small)
+    pq.write_table(pa.table({"number": np.frombuffer(os.urandom(8 * 700_000), np.int64)}), large)
+
+    def used(engine: DuckDBEngine) -> int:
+        ((count,),) = engine.connection.con.execute("SELECT current_setting('threads')").fetchall()
+        return int(count)
+
+    with DuckDBEngine(threads=3) as engine:
+        assert engine.fetch_rows(engine.read_parquet([small, small])) == [{"number": 1}, {"number": 2}] * 2
+        assert used(engine) == 1
+        assert engine.fetch_value(engine.read_parquet([small, large]).count()) == 700_002
+        assert used(engine) == 3
+    with DuckDBEngine(threads=3) as engine:
+        engine.materialize(pa.table({"bytes": [os.urandom(5 * 2**20)]}))
+        assert used(engine) == 3
+    with open_engine(threads=3, only=[tmp_path]) as engine:  # where no setting can be changed any more
+        assert engine.fetch_value(engine.read_parquet(small).count()) == 2
+        assert engine.fetch_value(engine.read_parquet(large).count()) == 700_000
+
+
+def test_processes_that_are_started_ahead_do_the_same_and_leave_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "build.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE homes AS SELECT 1 AS number")
+    numbers = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"number": [1, 2]}), numbers)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
+    begin = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with open_engine() as engine, children_ahead():
+        for _ in range(2):
+            reader = engine.stream_database_table(database, "homes", tmp_path, lambda names: names, only=[tmp_path])
+            assert len(reader.read_all()) == 1
+        started[-1].kill()  # as the system does when memory is short
+        started[-1].wait()
+        schema = pq.read_schema(numbers)
+        rule = engine.run_untrusted_query("SELECT count(*) FROM numbers", "numbers", [str(numbers)], schema, 60)
+        assert rule.value == 2
+        with pytest.raises(TimeoutError):
+            engine.run_untrusted_query(
+                "SELECT count(*) FROM range(1000000) a, range(1000000) b, numbers",
+                "numbers",
+                [str(numbers)],
+                schema,
+                0.5,
+            )
+    assert len(started) == 6  # one for each piece of work, for that of the killed one too, and one in vain
+    assert all(process.poll() is not None for process in started)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,21 @@ def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str,
         return SparkEngine(SparkAddress(remote, master, settings), only=only)
 
     return open_session
+
+
+def children_ahead() -> AbstractContextManager[None]:
+    """Within it, the processes in which the default engine runs what somebody else wrote are started before there is
+    work for them."""
+    from storymesh.engine.duckdb import child_process
+
+    return child_process.children_ahead()
+
+
+def end_idle_threads() -> None:
+    """End the threads that the default engine starts when it is imported, which a forked process would not have."""
+    from storymesh.engine.duckdb import connection
+
+    connection.close_default_session()
 
 
 def interrupt_sessions() -> None:

@@ -72,6 +72,12 @@ def find_dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any] | None:
     return manifest
 
 
+def unparsed_projects(mesh: Mesh) -> list[str]:
+    """Return the domains with a dbt project of which there is no manifest as its files are."""
+    projects = [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]
+    return [domain for domain in projects if not _cached_manifest(mesh, domain).is_file()]
+
+
 def recorded_refusal(mesh: Mesh, domain: str) -> list[Finding]:
     """Return what dbt refused of the domain's files when it was last asked, if it was asked about these very files."""
     if not any(parse_folder(mesh.store, domain).glob(f"{_REFUSED}-*.json")):

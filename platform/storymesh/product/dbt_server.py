@@ -7,7 +7,6 @@ own process only, after it was forked.
 """
 
 import gc
-import importlib
 import json
 import os
 import select
@@ -22,18 +21,8 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from storymesh.process_environment import scrubbed_environment
+from storymesh.product.dbt_rehearsal import rehearse, what_a_fork_shares
 from storymesh.temporary_folder import temporary_folder
-
-LIBRARIES = ("dbt.cli.main", "dbt.parser.manifest", "dbt.task.build", "agate")
-"""The imports of every dbt but for the adapter: DuckDB starts a thread, and a process with threads is not forked."""
-
-VALIDATED = {
-    "dbt.contracts.project": ("ProjectFlags", "ProfileConfig", "Project", "PackageConfig", "Configuration"),
-    "dbt.contracts.graph.nodes": ("ModelNode", "SeedNode", "SingularTestNode", "GenericTestNode"),
-    "dbt.contracts.graph.unparsed": ("UnparsedModelUpdate",),
-    "dbt.artifacts.resources": ("ModelConfig", "TestConfig"),
-}
-"""Classes of which every dbt makes a JSON Schema to hold files against, which takes a third of a short parse."""
 
 # What an orchestrator tells dbt about the run. Others that begin with DBT_ may be secrets of whoever runs it.
 OF_THE_RUN = frozenset(
@@ -161,13 +150,10 @@ def main() -> None:
     """Serve; in each forked process, be dbt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the dbt, which the terminal asks too
     listener = socket.socket(fileno=int(sys.argv[1]))
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    for name, classes in VALIDATED.items():
-        module = importlib.import_module(name)
-        for validated in classes:
-            with suppress(Exception):  # of another dbt: each makes its own then
-                getattr(module, validated).json_schema()
+    before = what_a_fork_shares()
+    rehearse(Path.home() / "rehearsal")
+    if what_a_fork_shares() != before:
+        sys.exit()  # each dbt starts by itself then
     gc.freeze()
     _become_dbt(_serve(listener))
 

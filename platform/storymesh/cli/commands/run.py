@@ -171,9 +171,13 @@ def _execute(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", 
     from storymesh.cli.logs import new_log, relative_to_here
     from storymesh.cli.output.console import terminal_without_libraries
     from storymesh.cli.output.run import RunDisplay, show_outcome
+    from storymesh.mesh.dbt_manifest import unparsed_projects
+    from storymesh.product.dbt_server import preloaded_dbt, server_address
 
     log = new_log(loaded, "run")
-    with terminal_without_libraries(log) as console:
+    with preloaded_dbt(), terminal_without_libraries(log) as console:
+        if unparsed_projects(loaded):
+            server_address()  # it imports dbt while this process imports Dagster
         from storymesh.orchestration.run.execute import execute_run
 
         display = RunDisplay(console)

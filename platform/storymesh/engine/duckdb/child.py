@@ -35,8 +35,15 @@ _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
 
 def main() -> None:
-    """Do what the request on standard input says."""
-    request = json.loads(sys.stdin.readline())
+    """Do what the request on standard input says. With the argument `ahead` it may take a while until it comes."""
+    if "ahead" in sys.argv:
+        import pyarrow  # noqa: F401 - as tables need it
+    if not (line := sys.stdin.readline()):
+        return
+    request = json.loads(line)
+    os.environ["HOME"] = request["home"]
+    if request["folder"]:
+        os.chdir(request["folder"])
     with suppress(BrokenPipeError):
         match request["task"]:
             case "rule":
@@ -151,8 +158,6 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
     settings = request["settings"]
     if request["memory"] is not None:
         _bound(request["memory"] + _OVERHEAD_OF_TABLE, None, writes=True)
-    if request["folder"]:
-        os.chdir(request["folder"])
     try:
         session = open_duckdb({**_NO_EXTENSIONS, **settings}, request["database"], read_only=True)
         if request["only"] is not None:

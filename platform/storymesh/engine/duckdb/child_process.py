@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,51 @@ if TYPE_CHECKING:
 _START_S = 15.0  # the interpreter and its libraries on a busy machine
 # `-P`: what lies in the folder that the process works in is no module of it.
 _COMMAND = (sys.executable, "-P", "-m", "storymesh.engine.duckdb.child")
+_ahead: "_ChildAhead | None" = None
+
+
+@contextmanager
+def children_ahead() -> Iterator[None]:
+    """Within it, whenever such a process is given work, one for the next work is started: half the time of a small
+    table is that of the interpreter and its libraries."""
+    global _ahead
+    if _ahead is not None:
+        yield
+        return
+    with temporary_folder("ahead") as folder:
+        _ahead = ahead = _ChildAhead(str(folder))
+        try:
+            yield
+        finally:
+            _ahead = None
+            ahead.end()
+
+
+class _ChildAhead:
+    """Has a process ready for the next work, from the first one on."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._taking = threading.Lock()
+        self._next: _Child | None = None
+
+    def take(self, home: str) -> "_Child":
+        """Return the process that is ready, or one that begins, and start the next."""
+        with self._taking:
+            ready, self._next = self._next, _Child(self._home, "ahead")
+        if ready is not None and ready.process.poll() is not None:
+            ready.end()
+            ready = None
+        return ready or _Child(home)
+
+    def end(self) -> None:
+        if self._next is not None:
+            self._next.end()
+
+
+def _child(home: str) -> "_Child":
+    """Return a process that waits for work, for which `home` is its home."""
+    return _Child(home) if _ahead is None else _ahead.take(home)
 
 
 def run_rule(
@@ -43,24 +89,20 @@ def run_rule(
         "time_limit_s": time_limit_s,
     }
     with temporary_folder("rule") as folder:
+        child = _child(str(folder))
+        home = {"home": str(folder), "folder": str(folder)}
         try:
-            done = subprocess.run(
-                _COMMAND,
-                input=json.dumps(request) + "\n",
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                env=scrubbed_environment(str(folder)),
-                timeout=time_limit_s + _START_S,
-                check=False,
-            )
+            given = json.dumps({**request, **home}).encode() + b"\n"
+            written, _ = child.process.communicate(given, time_limit_s + _START_S)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"it took longer than {time_limit_s:g} s") from None
+        finally:
+            child.end()
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(written)
     except ValueError:
         # Ended by the system for what it took; what it wrote last could quote a value.
-        raise EngineFailed(f"it {_ending(done.returncode)}") from None
+        raise EngineFailed(f"it {_ending(child.process.returncode)}") from None
     if "error" in answer:
         if answer.get("timeout"):
             raise TimeoutError(answer["error"])
@@ -101,8 +143,9 @@ def stream_table(
         "size": size,
         "memory": None if only is None else memory,
         "settings": dict(settings),
+        "home": settings["temp_directory"],
     }
-    child = _Child(settings["temp_directory"])
+    child = _child(settings["temp_directory"])
 
     def batches(reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
         try:
@@ -132,10 +175,10 @@ def stream_table(
 class _Child:
     """A process that is asked for a table, line by line, before it streams the rows."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, *arguments: str) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
         self.process = subprocess.Popen(
-            _COMMAND,
+            [*_COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -31,6 +31,13 @@ def open_duckdb(
     return connection
 
 
+def close_default_session() -> None:
+    """Close the session that DuckDB opens when it is imported, with its threads. Nobody here uses it."""
+    import duckdb
+
+    duckdb.default_connection().close()
+
+
 def interrupt_sessions() -> None:
     """End what the sessions of this process are doing, each with an error. For another thread than theirs."""
     import duckdb

@@ -19,8 +19,8 @@ from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError, TransformFailed
 from storymesh.mesh.dbt_manifest import (
     dbt_manifest,
-    find_dbt_manifest,
     has_dbt_project,
+    unparsed_projects,
 )
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
@@ -79,9 +79,7 @@ def parse_dbt_projects(mesh: Mesh) -> None:
         with suppress(StorymeshError):
             dbt_manifest(mesh, domain)
 
-    projects = [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]
-    unread = [domain for domain in projects if find_dbt_manifest(mesh, domain) is None]
-    if not unread:
+    if not (unread := unparsed_projects(mesh)):
         return
     server_address()  # it imports dbt while the projects are prepared
     with ThreadPoolExecutor(PARALLEL_PARSES) as pool:
@@ -89,6 +87,7 @@ def parse_dbt_projects(mesh: Mesh) -> None:
         import_dagster_dbt()  # as what comes next does, while dbt works
         with mesh.open_engine():
             pass  # it has imported what an engine is made of
+        prepare_audit(mesh.contract(product.id) for domain in unread for product in mesh.products_of(domain))
         list(parsed)
 
 

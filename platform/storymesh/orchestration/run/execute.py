@@ -15,6 +15,7 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from storymesh.atomic_write import open_private
+from storymesh.engine.open import children_ahead
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
@@ -76,6 +77,7 @@ def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log
     observer = RunObserver(mesh, listener)
     with (
         kept_database_engines(),
+        children_ahead(),
         open_instance(mesh) as instance,
         hold_run_lock(dagster_home(mesh), run_id),
         _termination_as_interrupt(),
