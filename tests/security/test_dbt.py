@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from storymesh.mesh.settings import DbtSettings
 from storymesh.product import dbt_process
 from storymesh.product.dbt_profile import read_profile
 from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt, took_too_long
-from storymesh.product.dbt_server import preloaded_dbt
+from storymesh.product.dbt_server import preloaded_dbt, server_address
 
 REFUSED = {
     "reads_a_file_of_the_system": "select * from read_text('/etc/hostname')",
@@ -189,6 +190,21 @@ def test_in_a_run_dbt_ends_by_its_limit_and_with_whoever_asked_for_it(tmp_path: 
             wait_for(lambda: engine.describe_database_lock(project.database), "nobody builds")
             process.kill()
         wait_for(lambda: not engine.describe_database_lock(project.database), "dbt goes on")
+
+
+def test_whoever_ends_a_run_does_not_wait_until_dbt_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    begin = subprocess.Popen
+
+    def start(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with preloaded_dbt():
+        assert server_address()
+    (server,) = started
+    assert server.poll() == -signal.SIGTERM
 
 
 def wait_for(happened: Callable[[], Any], otherwise: str) -> None:

@@ -93,6 +93,7 @@ class DbtServer:
             return
         assert self._process.stdin is not None
         self._process.stdin.close()
+        self._process.terminate()  # which ends it where it still imports dbt, and nobody has to wait for that
         with suppress(subprocess.TimeoutExpired):  # a dbt that was left behind ends by itself
             self._process.wait(_STOP_S)
 
@@ -155,6 +156,7 @@ def main() -> None:
     if what_a_fork_shares() != before:
         sys.exit()  # each dbt starts by itself then
     gc.freeze()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from now on it ends with its standard input
     _become_dbt(_serve(listener))
 
 
@@ -173,6 +175,7 @@ def _serve(listener: socket.socket) -> Request:
                 ends, held = os.pipe()  # nobody else holds it: it closes when the forked process has ended
                 process = os.fork()
                 if process == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
                     return _receive(client, held)
                 os.close(held)
                 forked = asked[client.fileno()] = ending[ends] = _Forked(process, client)
