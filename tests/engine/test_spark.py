@@ -16,6 +16,8 @@ import pytest
 from storymesh.engine import decimals, dialect
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
+from storymesh.engine.spark import session
+from storymesh.engine.spark.engine import ROW_GROUP, SparkEngine
 from storymesh.engine.spark.session import SparkAddress
 from storymesh.errors import EngineFailed, WrongUsage
 
@@ -140,6 +142,21 @@ def test_files_are_written_whole_with_the_types_of_the_expression(spark: Engine,
     assert sorted(written["Number"].to_pylist()) == list(range(100))
     assert written.schema.types == [pa.int64(), pa.string(), pa.timestamp("us")]
     assert [file.name for file in path.parent.iterdir()] == ["numbers.parquet"]
+
+
+def test_what_is_written_is_read_in_parts_that_one_task_each_computes(spark: Engine, tmp_path: Path) -> None:
+    path, count = tmp_path / "numbers.parquet", ROW_GROUP + 1
+    assert spark.write_parquet(ibis.range(count).unnest().name("n").as_table(), path) == count
+    assert pq.read_metadata(path).num_row_groups == 2
+
+
+def test_how_files_are_divided_is_left_to_the_settings_of_the_mesh(spark: Engine) -> None:
+    assert isinstance(spark, SparkEngine)
+    found, name = spark._session, "spark.sql.files.maxPartitionBytes"
+    assert found.conf.get(name) == session.DEFAULTS[name]
+    session._prefer(SparkAddress(settings={name: "3m"}), found, {name: "2m"})
+    assert found.conf.get(name) == session.DEFAULTS[name]
+    session._prefer(SparkAddress(), found, {"spark.driver.memory": "1g"})  # what no session may change stays as it is
 
 
 def test_a_table_is_computed_once(spark: Engine) -> None:

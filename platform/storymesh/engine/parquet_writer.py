@@ -27,11 +27,12 @@ def write_parquet_file(
     path: Path,
     metadata: Mapping[str, str] | None,
     compression_level: int,
+    row_group: int = ROW_GROUP,
 ) -> int:
-    """Write all rows to one file, whole or not at all. Return their number."""
+    """Write all rows to one file, `row_group` together, whole or not at all. Return their number."""
     rows, total = RowStream(batches, schema), 0
     with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
-        while table := rows.take(ROW_GROUP):
+        while table := rows.take(row_group):
             writer.write_table(table)
             total += table.num_rows
     return total

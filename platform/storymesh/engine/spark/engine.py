@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from storymesh.engine import dialect
 from storymesh.engine.engine import EngineUnreachable, Files, PlanOperator
 from storymesh.engine.nesting import deep_nesting
-from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
+from storymesh.engine.parquet_writer import write_parquet_file
 from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, is_gone, open_session
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
     from pyspark.sql import DataFrame
+
+
+# Rows of a file that stay together: what one task of the next stage computes, half a second of a config.
+ROW_GROUP = 5_120
+# Of files that are read once, by this machine, and go then.
+SPOOL = {"compression": "snappy", "parquet.enable.dictionary": "false"}
 
 
 class SparkEngine:
@@ -102,7 +108,7 @@ class SparkEngine:
             for part in parts
             for batch in self._spooled(part, path.parent, ROW_GROUP, f" while it wrote {path.name}")
         )
-        return write_parquet_file(batches, schema, path, metadata, compression_level)
+        return write_parquet_file(batches, schema, path, metadata, compression_level, ROW_GROUP)
 
     def materialize(
         self, rows: "ir.Table | pa.Table | Iterable[pa.RecordBatch]", schema: "pa.Schema | None" = None
@@ -223,7 +229,7 @@ class SparkEngine:
         spool = folder / f".spark.{token_hex(6)}"
         try:
             with self._translated(during):
-                self._frame(table).write.option("compression", "snappy").parquet(f"file:{spool.resolve()}")
+                self._frame(table).write.options(**SPOOL).parquet(f"file:{spool.resolve()}")
             schema = table.schema().to_pyarrow()
             for path in sorted(spool.glob("part-*")):
                 with pq.ParquetFile(path, pre_buffer=False) as file:

@@ -4,6 +4,7 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,13 @@ SETTINGS = {
     "spark.sql.legacy.parquet.nanosAsLong": "false",
     # Each level of a nested query is resolved in a round of its own; a large template has more than the usual 100.
     "spark.sql.analyzer.maxIterations": "2000",
+}
+# How it is computed, where `mesh.yaml` says nothing else: no result depends on it, and a server may refuse it.
+DEFAULTS = {
+    # A part of a file is a task. Cases are small to read and dear to compute: with the 4 to 128 MiB that Spark takes by
+    # itself, a core has two row groups while another has one or none. Of large products more is read at once.
+    "spark.sql.files.maxPartitionBytes": "1m",
+    "spark.sql.files.maxPartitionNum": "4000",
 }
 # Times that a call of a server is tried again, with longer and longer pauses: some twenty seconds in all. pyspark tries
 # 15 times: it waits ten minutes for a server that has gone, also at the end of the process.
@@ -69,11 +77,22 @@ def open_session(address: SparkAddress) -> "SparkSession":
             warnings.simplefilter("ignore", UserWarning)
             for name, value in {**(address.settings if address.remote else {}), **SETTINGS}.items():
                 session.conf.set(name, value)
+        _prefer(address, session, DEFAULTS)
     except (PySparkException, OSError, RuntimeError, ValueError, ImportError) as error:
         where = _shown(address)
         words = f"Spark at {where} does not answer: {first_line(error)}"
         raise EngineUnreachable(f"{words} ({HINT})") from error
     return session
+
+
+def _prefer(address: SparkAddress, session: "SparkSession", defaults: Mapping[str, str]) -> None:
+    """Set what no result depends on, unless the mesh's own settings have it or the server does not let us."""
+    from pyspark.errors import PySparkException
+
+    for name, value in defaults.items():
+        if name not in address.settings:
+            with suppress(PySparkException):
+                session.conf.set(name, value)
 
 
 def _connected(address: SparkAddress, sessions: "type[SparkSession]") -> "SparkSession":
