@@ -144,7 +144,7 @@ def test_files_are_written_whole_with_the_types_of_the_expression(spark: Engine,
     assert [file.name for file in path.parent.iterdir()] == ["numbers.parquet"]
 
 
-def test_what_is_written_is_read_in_parts_that_one_task_each_computes(spark: Engine, tmp_path: Path) -> None:
+def test_what_is_written_lies_in_row_groups_of_one_task_each(spark: Engine, tmp_path: Path) -> None:
     path, count = tmp_path / "numbers.parquet", ROW_GROUP + 1
     assert spark.write_parquet(ibis.range(count).unnest().name("n").as_table(), path) == count
     assert pq.read_metadata(path).num_row_groups == 2
