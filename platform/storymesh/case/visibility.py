@@ -95,21 +95,27 @@ def _visible(linked: ir.Table, cast: Cast, role: Role, phase: Phase) -> ir.Value
         rows = rows_in_hindsight(role, value) if role.listed else value
         return _only(rows) if role.listed and role.single else rows
     at = linked["at"]
+    kind = value.type().value_type if role.listed else value.type()
+    hidden = [name for name in kind.names if _may_be_unknown(cast, role, name)]
+    null = ibis.null(kind)
 
     def masked(row: ir.StructValue) -> ir.StructValue:
-        names = row.type().names
-        hidden = [name for name in names if _may_be_unknown(cast, role, name)]
         if not hidden:
             return row
-        return ibis.struct({name: _mask(cast, role, row, name, at) if name in hidden else row[name] for name in names})
+        return ibis.struct(
+            {name: _mask(cast, role, row, name, at) if name in hidden else row[name] for name in kind.names}
+        )
 
-    null = ibis.null(value.type().value_type if role.listed else value.type())
     if role.listed:
         known = rows_at_question(role, value, at)
         if role.single:
             first = _only(known)
             return ibis.ifelse(first.isnull(), null, masked(first))
-        return dialect.map_items(known, masked)
+        return dialect.map_items(known, masked) if hidden else known
+    if role.link is None:
+        return masked(value)  # a case always has its anchor
+    if not (role.may_be_unknown or hidden):
+        return value
     seen = value.notnull() & (value[KNOWN] <= at).fill_null(False) if role.may_be_unknown else value.notnull()
     return ibis.ifelse(seen, masked(value), null)
 

@@ -13,6 +13,7 @@ from storymesh.case.scopes import TypedCase
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.engine import dialect
+from storymesh.engine.few_texts import one_of
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.compile.expressions import compile_expression
@@ -136,13 +137,21 @@ def source_rows(
             if any((role, column) in typed.pseudonymised for column in typed.contracts[role].key):
                 unclear.add(versions[role])
     for role, row in action:
+        if typed.cast.roles[role].link is None and role in record.roles:
+            continue  # there already: the anchor is one row in every view
         rows.setdefault(versions[role], []).append(row)
     keys = {version: [_row_keys(value) for value in values] for version, values in rows.items()}
     for printed in quoted:
         keys.setdefault(versions[typed.cast.anchor.name], []).append(printed)
         unclear.add(versions[typed.cast.anchor.name])
+    few = [{version[place] for version in keys} for place in range(2)]
     parts = [
-        _product_sources(version, lists, distinct=version not in unclear) for version, lists in sorted(keys.items())
+        _product_sources(
+            [one_of(text, texts) for text, texts in zip(version, few, strict=True)],
+            lists,
+            distinct=version not in unclear,
+        )
+        for version, lists in sorted(keys.items())
     ]
     return dialect.concat_lists(parts) if parts else ibis.literal([], type=NO_SOURCES)
 
@@ -151,12 +160,12 @@ def _row_keys(value: ir.Value) -> ir.Value:
     return dialect.map_items(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
 
 
-def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value], *, distinct: bool) -> ir.ArrayValue:
+def _product_sources(version: Sequence[ir.StringValue], keys: Sequence[ir.Value], *, distinct: bool) -> ir.ArrayValue:
     """Return the rows of one product, each key once and in order. Only the keys are sorted, not whole structs.
 
     With `distinct`, no list of `keys` has a key twice.
     """
-    product, digest = (ibis.literal(text) for text in version)
+    product, digest = version
 
     def source(key: ir.Value) -> ir.StructValue:
         return ibis.struct({"product": product, "version": digest, "key": key})
@@ -165,10 +174,17 @@ def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value], *, dist
     if len(keys) == 1 and not first.type().is_array():
         alone = ibis.array([source(first)])
         return ibis.ifelse(first.isnull(), ibis.literal([], type=alone.type()), alone)
-    lists = [key if key.type().is_array() else ibis.array([key]) for key in keys]
-    if distinct and len(lists) == 1:
-        return dialect.map_items(dialect.sort_items(first), source)
-    return dialect.map_items(dialect.distinct_items(dialect.concat_lists(lists)), source)
+    lists = [key for key in keys if key.type().is_array()]
+    singles = [key for key in keys if not key.type().is_array()]
+    if not lists or len(singles) > 1:
+        lists, singles = [*lists, *(ibis.array([key]) for key in singles)], []
+    # Of a list that only precedents decide, each key is sought once a probe.
+    alone = distinct and len(lists) == 1
+    found = dialect.sort_items(lists[0]) if alone else dialect.distinct_items(dialect.concat_lists(lists))
+    for key in singles:
+        there = key.isnull() | found.contains(key)
+        found = ibis.ifelse(there, found, dialect.sort_items(dialect.concat_lists([found, ibis.array([key])])))
+    return dialect.map_items(found, source)
 
 
 def quoted_keys(

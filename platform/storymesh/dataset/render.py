@@ -110,9 +110,13 @@ def template_inputs(cases: ir.Table, typed: TypedNarrative, record: TypedRecord)
     return inputs.table.select("case_id", *inputs.columns)
 
 
-def unrenderable(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
-    """Return case_id and reason of the cases with a split that the config cannot render."""
-    rows = _RecordInputs(cases, typed, record).table.select("case_id", reason=UNRENDERABLE)
+def unrenderable(
+    cases: ir.Table, typed: TypedNarrative, record: TypedRecord, *, whatever_it_costs: bool = False
+) -> ir.Table:
+    """Return case_id and reason of the cases with a split that the config cannot render; with `whatever_it_costs`,
+    without those of which the texts alone could cost too much, which takes all that these read to say."""
+    inputs = _RecordInputs(cases, typed, record, bounded=not whatever_it_costs)
+    rows = inputs.table.select("case_id", reason=UNRENDERABLE)
     return rows.filter(rows["reason"].notnull())
 
 
@@ -120,7 +124,8 @@ class _RecordInputs:
     """The cases that have a split, with a column `n_<name>` for each name that the templates of one config use,
     `a_<n>` for each row behind its action and `c_<name>` for each value that its format takes from the case.
 
-    With `renderable_only`, only the cases that the config can render. `more` are further columns to keep.
+    With `renderable_only`, only the cases that the config can render. Without `bounded`, also those whose texts could
+    cost too much. `more` are further columns to keep.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class _RecordInputs:
         record: TypedRecord,
         *,
         renderable_only: bool = False,
+        bounded: bool = True,
         more: Sequence[str] = (),
     ) -> None:
         self.typed, self.record = typed, record
@@ -162,7 +168,7 @@ class _RecordInputs:
         columns = dialect.name_columns({UNRENDERABLE: reason, **columns})
         selected = placed.select("case_id", "at", "split", *more, **columns)
         table = dialect.materialization_barrier(eliminate_common(selected))
-        if (cost := _cost_reason(table, record)) is not None:
+        if bounded and (cost := _cost_reason(table, record)) is not None:
             table = dialect.materialization_barrier(table.mutate(**{UNRENDERABLE: table[UNRENDERABLE].coalesce(cost)}))
         if renderable_only:
             table = dialect.materialization_barrier(table.filter(table[UNRENDERABLE].isnull()))

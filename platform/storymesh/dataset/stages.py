@@ -230,12 +230,15 @@ def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
         rows = engine.write_parquet(rendered, staged, order=release_order(rendered))
         records = engine.read_parquet(staged)
         unfit = records.filter(records[UNFIT].notnull()).select("case_id", reason=UNFIT)
-        drops = unfit
-        if rows < int(engine.fetch_value(engine.read_parquet(build.files.splits)["split"].count())):
+        drops, path_of_drops = unfit, build.files.rendered_drops(record.config)
+        missing = int(engine.fetch_value(engine.read_parquet(build.files.splits)["split"].count())) - rows
+        if missing:
             others = add_precedents(cases.anti_join(records, "case_id"), build, engine)
-            drops = unrenderable(others, build.typed, record).union(unfit)
-        engine.write_parquet(drops, build.files.rendered_drops(record.config))
-        if int(engine.fetch_value(unfit.count())):
+            drops = unrenderable(others, build.typed, record, whatever_it_costs=True).union(unfit)
+        dropped, count = engine.write_parquet(drops, path_of_drops), int(engine.fetch_value(unfit.count()))
+        if dropped < missing + count:
+            engine.write_parquet(unrenderable(others, build.typed, record).union(unfit), path_of_drops)
+        if count:
             fit = records.filter(records[UNFIT].isnull())
             engine.write_parquet(fit, staged, order=release_order(fit))
 

@@ -16,6 +16,8 @@ from ibis.backends.sql.compilers.base import STAR
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.common.graph import Graph
 
+from storymesh.engine.few_texts import few_texts, is_one_of
+
 SQL = Any  # an expression of sqlglot, as ibis, which is not typed, makes it
 
 # A relation of these kinds that several others read is written once.
@@ -130,6 +132,23 @@ class QuickCompiler(DuckDBCompiler):
     def _less_one(self, number: SQL) -> SQL:
         """Return a number that the engine counts from 1, counted from 0."""
         return self.binop(sge.Sub, number, sge.convert(1))
+
+
+class FileCompiler(QuickCompiler):
+    """Compiles what is written to a file, in which a text that is one of a few is an ENUM: a number for each row."""
+
+    __slots__ = ()
+
+    def visit_ScalarUDF(self, op: ops.ScalarUDF, **arguments: SQL) -> SQL:
+        if (texts := few_texts(op)) is None:
+            return super().visit_ScalarUDF(op, **arguments)
+        kind = sge.DataType(this=sge.DataType.Type.ENUM, expressions=[sge.convert(text) for text in texts])
+        return sge.Cast(this=next(iter(arguments.values())), to=kind)
+
+    def visit_Array(self, op: ops.Array, *, exprs: Sequence[SQL]) -> SQL:
+        if op.find(is_one_of, filter=ops.Value):
+            return self.f.array(*exprs)  # ibis's own makes a text of it again
+        return super().visit_Array(op, exprs=exprs)
 
 
 def _is_all_of_parent(op: ops.Project) -> bool:

@@ -17,7 +17,7 @@ from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_sca
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
 from storymesh.engine.duckdb.ibis_types import type_of
 from storymesh.engine.duckdb.machine import default_memory, usable_cores
-from storymesh.engine.duckdb.nested_forms import comes_as_it_is
+from storymesh.engine.duckdb.nested_forms import comes_as_it_is, is_written_as_it_is
 from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import duckdb
     import ibis.expr.types as ir
     import pyarrow as pa
+
+    from storymesh.engine.duckdb.compiler import QuickCompiler
 
 BATCH = 4_096  # rows that come over Arrow at once
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
@@ -52,7 +54,7 @@ class DuckDBEngine:
     ) -> None:
         import ibis
 
-        from storymesh.engine.duckdb.compiler import QuickCompiler
+        from storymesh.engine.duckdb.compiler import FileCompiler, QuickCompiler
 
         memory = memory or os.environ.get("STORYMESH_MEMORY") or str(default_memory())
         try:
@@ -72,6 +74,7 @@ class DuckDBEngine:
         self._threads = SessionThreads(session, self._resources["threads"] if alone else "1")
         self.connection = ibis.duckdb.from_connection(session)
         self.connection.compiler = QuickCompiler()
+        self._file_compiler = FileCompiler()
         self._tables = SessionTables(self.connection)
         self._secret = SessionSecret(session)
         if only is not None:
@@ -173,11 +176,11 @@ class DuckDBEngine:
         import pyarrow.parquet as pq
 
         with self._executing(f" while it wrote {path.name}"):
+            query = self._query(table.order_by(*order) if order else table, self._file_compiler)
             if order:
                 # Rows that come in order pass through this process anyway, and Arrow's writer is the quicker one.
-                table = table.order_by(*order)
-                relation = self.connection.con.sql(self._query(table))
-                if all(map(comes_as_it_is, relation.types)):
+                relation = self.connection.con.sql(query)
+                if all(map(is_written_as_it_is, relation.types)):
                     rows = relation.to_arrow_reader(BATCH)
                     return write_parquet_file(rows, rows.schema, path, metadata, compression_level)
             with staged_file(path) as staged:
@@ -190,7 +193,7 @@ class DuckDBEngine:
                     pairs = (f"{quote_text(name)}: {quote_text(value)}" for name, value in metadata.items())
                     settings.append(f"KV_METADATA {{{', '.join(pairs)}}}")
                 target = f"{quote_text(str(staged))} ({', '.join(settings)})"
-                self.connection.con.execute(f"COPY ({self._query(table)}) TO {target}")
+                self.connection.con.execute(f"COPY ({query}) TO {target}")
                 rows_written = pq.read_metadata(staged).num_rows
         return int(rows_written)
 
@@ -320,10 +323,11 @@ class DuckDBEngine:
         with deep_nesting():
             return self._tables.written_out(str(ibis.to_sql(self._secret.separated(table), dialect="duckdb")))
 
-    def _query(self, table: "ir.Table") -> str:
+    def _query(self, table: "ir.Table", compiler: "QuickCompiler | None" = None) -> str:
         """Return SQL for this session alone, in one line: that for people takes half as long again."""
         self.connection._register_in_memory_tables(table)
-        return self._tables.written_out(str(self.connection.compile(self._secret.separated(table))))
+        query = (compiler or self.connection.compiler).to_sqlglot(self._secret.separated(table))
+        return self._tables.written_out(str(query.sql(dialect=self.connection.dialect, copy=False)))
 
     def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
         if files:

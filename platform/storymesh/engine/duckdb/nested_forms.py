@@ -40,6 +40,13 @@ def comes_as_it_is(type_: "DuckDBPyType") -> bool:
     return type_.id == "decimal" or str(type_) in _PLAIN
 
 
+def is_written_as_it_is(type_: "DuckDBPyType") -> bool:
+    """Return True for a type whose values come back from a Parquet file as what they are; an ENUM is its texts."""
+    if type_.id in ("list", "struct"):
+        return all(map(is_written_as_it_is, _inner_types(type_)))
+    return type_.id == "enum" or comes_as_it_is(type_)
+
+
 def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[str]) -> bytes:
     """Return the SHA-256 of each row of a batch, one behind another.
 

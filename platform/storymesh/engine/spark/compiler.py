@@ -377,7 +377,7 @@ class SparkCompiler(PySparkCompiler):
 
 _numbers = itertools.count()  # of the names in `_once`, which differ so that none hides another
 
-_SAME = {"trim": "btrim", "list_reverse": "reverse", "regexp_matches": "rlike"}
+_SAME = {"coalesce": "coalesce", "trim": "btrim", "list_reverse": "reverse", "regexp_matches": "rlike"}
 
 
 def quoted(text: str) -> SQL:

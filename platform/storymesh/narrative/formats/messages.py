@@ -60,12 +60,11 @@ class ConversationFormat(RecordFormat):
     def assemble(self, texts: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         import ibis
 
-        given = [text for text in self.texts if text.name in texts]
-        messages = [
-            ibis.struct({"role": text.role, "content": texts[text.name]})
-            for text in given
-            if isinstance(text, MessageText)
-        ]
+        from storymesh.engine.few_texts import one_of
+
+        given = [text for text in self.texts if text.name in texts and isinstance(text, MessageText)]
+        roles = {text.role for text in given}
+        messages = [ibis.struct({"role": one_of(text.role, roles), "content": texts[text.name]}) for text in given]
         return {COLUMN: ibis.array(messages)}
 
     def assemble_row(self, texts: Mapping[str, str]) -> dict[str, Any]:
