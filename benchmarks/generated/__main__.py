@@ -45,6 +45,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--memory", default="4GB", help="DuckDB's memory limit (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where scratch files go (default: %(default)s)")
+    parser.add_argument(
+        "--beside", action="store_true", help="SQL also writes the cases, and facts and sources beside the texts"
+    )
     parser.add_argument("--results", type=Path, help="write the figures here, as JSON")
     wanted = parser.parse_args()
     wanted.cache.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,8 @@ def main() -> int:
     print(f"|{'---|' * 11}")
     for seed in range(wanted.first, wanted.first + wanted.seeds):
         with tempfile.TemporaryDirectory(dir=wanted.cache, prefix="generated-") as scratch:
-            result = measure(seed, wanted.cases, Path(scratch).resolve(), wanted.threads, wanted.memory)
+            given = {"threads": wanted.threads, "memory": wanted.memory, "beside": wanted.beside}
+            result = measure(seed, wanted.cases, Path(scratch).resolve(), **given)
         results.append(result)
         print(
             f"| {seed} | {' '.join(result.configs)} | {result.records:,} | {result.told:.1f} | {result.ours:.1f} "
@@ -77,12 +81,15 @@ def main() -> int:
     return 1 if any(result.differing for result in results) else 0
 
 
-def measure(seed: int, cases: int, scratch: Path, threads: int = 2, memory: str = "4GB") -> Result:
-    """Tell the narrative of a seed by both programs and compare their texts."""
+def measure(
+    seed: int, cases: int, scratch: Path, threads: int = 2, memory: str = "4GB", *, beside: bool = False
+) -> Result:
+    """Tell the narrative of a seed by both programs and compare their texts; with `beside`, SQL writes more of what a
+    release has beside texts."""
     products, inputs = scratch / f"products-{seed}-{cases}", scratch / "inputs.json"
     drawn = draw_narrative(seed)
     write_products(drawn.world, cases, products)
-    given = {"seed": seed, "folder": str(products), "threads": threads, "memory": memory}
+    given = {"seed": seed, "folder": str(products), "threads": threads, "memory": memory, "beside": beside}
     inputs.write_text(json.dumps(given), encoding="utf-8")
     stages, peaks = {}, []
     for program in ("ours", "twin"):
@@ -136,7 +143,8 @@ def find_differences(scratch: Path, config: str) -> list[str]:
             found.append(
                 f"{config}: of {counts[2]} records {counts[0]} are storymesh's alone, {counts[1]} SQL's ({counts[3]})"
             )
-        for column in [row[0] for row in db.execute(f"DESCRIBE FROM {bare}").fetchall()]:
+        columns = [row[0] for row in db.execute(f"DESCRIBE FROM {bare}").fetchall()]
+        for column in [name for name in columns if name not in ("facts", "sources")]:
             rows = db.execute(
                 f'SELECT count(*), any_value(a.id), any_value(a."{column}"::VARCHAR), any_value(b."{column}"::VARCHAR) '
                 f'FROM {ours} AS a JOIN {bare} AS b USING (id) WHERE a."{column}" IS DISTINCT FROM b."{column}"'

@@ -3,7 +3,8 @@
     python -m benchmarks.generated.twin INPUTS OUT
 
 It links, splits, finds precedents and tells, in the order of the release's files. Facts, sources, duplicates, digests,
-certificate and documents are storymesh's alone.
+certificate and documents are storymesh's alone; with `beside` it writes what stands beside the texts too: the cases and
+precedents as files, and for each record its facts and the keys of its rows.
 """
 
 import json
@@ -38,17 +39,22 @@ def main(inputs: Path, out: Path) -> None:
         stages = Stages(out)
         with stages.measured("cases"):
             db.execute(f"CREATE TEMP TABLE cases AS {cases_sql(drawn)}")
+            if given["beside"]:
+                _copy(db, "FROM cases", out / "cases.parquet")
         if drawn.world.precedents:
             with stages.measured("precedents"):
                 for statement in precedents_sql():
                     db.execute(statement)
+                if given["beside"]:
+                    _copy(db, "FROM precedents", out / "precedents.parquet")
         for config in drawn.texts:
             with stages.measured(config):
-                db.execute(
-                    f"COPY ({records_sql(drawn, config)}) TO '{out / config}.parquet' "
-                    f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-                )
+                _copy(db, records_sql(drawn, config, beside=given["beside"]), out / f"{config}.parquet")
         stages.write()
+
+
+def _copy(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    db.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})")
 
 
 def cases_sql(drawn: DrawnNarrative) -> str:
@@ -150,22 +156,48 @@ def precedents_sql() -> list[str]:
     return [f"CREATE TEMP TABLE {name} AS {query}" for name, query in tables.items()]
 
 
-def records_sql(drawn: DrawnNarrative, config: str) -> str:
-    """Return SQL for the records of a config, in the order of its files: id, split, at and its columns of text."""
-    texts = drawn.texts[config]
+def beside_sql(drawn: DrawnNarrative, config: str) -> str:
+    """Return SQL for `facts` and `sources` of a config: what the cases have of each role that its texts name, what they
+    say of options, and product, version and key of the rows, each once and sorted."""
+    texts = " ".join(drawn.texts[config].values())
+    roles = [role for role in drawn.world.roles if re.search(rf"\b{role.name}\b", texts)]
+    counts = "{{'action': {0}.action, 'tried': {0}.tried, 'worked': {0}.worked, 'rate': {0}.rate}}"
+    options = {
+        "advice": {"precedents": "options", "best": "best.action", "tried": "tried"},
+        "choice": {name: counts.format(f"{name}_option") for name in ("better", "worse")},
+        "verdict": {"option": counts.format("o")},
+    }.get(config, {})
+    facts = {role.name: role.name for role in roles} | options
+    quotes = "list_transform(flatten(list_transform(options, lambda o: o.quoted)), lambda q: q.id)"
+    parts = []
+    # An answer comes from the row of its action too.
+    for role in roles if config == "report" else dict.fromkeys([*drawn.world.roles[:1], *roles]):
+        keys = f"list_transform({role.name}, lambda r: r.id)" if role.listed else f"[{role.name}.id]"
+        keys = f"list_distinct(list_concat({keys}, {quotes}))" if (role.name, config) == ("job", "advice") else keys
+        keys = f"list_sort(list_filter({keys}, lambda k: k IS NOT NULL))"
+        source = f"{{'product': 'world.{role.name}', 'version': '{role.name:0<64}', 'key': k}}"
+        parts.append(f"list_transform({keys}, lambda k: {source})")
+    values = ", ".join(f"'{name}': {value}" for name, value in facts.items()) or "'at': cases.at"
+    return f", {{{values}}} AS facts, flatten([{', '.join(parts or ['[]'])}]) AS sources"
+
+
+def records_sql(drawn: DrawnNarrative, config: str, *, beside: bool = False) -> str:
+    """Return SQL for the records of a config, in the order of its files: id, split, at, its columns of text and, if it
+    is wanted, what stands `beside` them."""
+    texts, more = drawn.texts[config], beside_sql(drawn, config) if beside else ""
     asked = "cases JOIN probe ON probe.day = cases.at::DATE AND probe.lane = cases.lane AND probe.sort = cases.sort"
     head, tail = f"'{config}/' || cases.id AS id, split, cases.at", "ORDER BY cases.at, cases.id"
     # Names that cases and precedents share are those of the cases.
     case_columns = "cases.* EXCLUDE (lane, sort)"
     match config:
         case "report":
-            return f"SELECT {head}, {texts['text']} AS text FROM cases {tail}"
+            return f"SELECT {head}, {texts['text']} AS text{more} FROM cases {tail}"
         case "advice":
             messages = f"""[{{'role': 'user', 'content': {texts["user"]}}},
                 {{'role': 'assistant', 'content': {texts["assistant"]}}}]"""
             source = f"""(SELECT {case_columns}, p.tried, p.options, p.best, p.enough FROM {asked}
                 JOIN precedents AS p USING (probe) WHERE choice IS NOT NULL) AS cases"""
-            return f"SELECT {head}, {messages} AS messages FROM {source} {tail}"
+            return f"SELECT {head}, {messages} AS messages{more} FROM {source} {tail}"
         case "choice":
             side = """CASE WHEN (gain >= 0) = {good} THEN choice WHEN p.{first}.action <> choice THEN p.{first}.action
                 ELSE p.{second}.action END"""
@@ -180,7 +212,7 @@ def records_sql(drawn: DrawnNarrative, config: str) -> str:
             # Not what a text of the narrative has there, such as "So.".
             chosen, rejected = (re.sub(r"\bo\.", f"{name}.", option) for name in ("better_option", "worse_option"))
             texts_sql = f"{texts['prompt']} AS prompt, {chosen} AS chosen, {rejected} AS rejected"
-            return f"SELECT {head}, {texts_sql} FROM {sides} {tail}"
+            return f"SELECT {head}, {texts_sql}{more} FROM {sides} {tail}"
         case _:
             untried = "{'action': choice, 'tried': 0, 'worked': 0, 'rate': NULL, 'mean_score': NULL}"
             source = f"""(SELECT {case_columns},
@@ -189,7 +221,7 @@ def records_sql(drawn: DrawnNarrative, config: str) -> str:
                 FROM {asked} LEFT JOIN options AS found ON found.probe = probe.probe AND found.action = choice
                 WHERE choice IS NOT NULL) AS cases"""
             source = source.replace("coalesce({", "if(found.action IS NOT NULL, {")
-            return f"""SELECT {head}, {texts["prompt"]} AS prompt, {texts["option"]} AS completion, gain >= 0 AS label
+            return f"""SELECT {head}, {texts["prompt"]} AS prompt, {texts["option"]} AS completion, gain >= 0 AS label{more}
                 FROM {source} {tail}"""
 
 

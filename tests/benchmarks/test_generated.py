@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.paths import ROOT
@@ -43,9 +44,17 @@ def test_bare_sql_prints_what_storymesh_prints(tmp_path: Path) -> None:
     drawn = draw_narrative(seed)
     assert list(drawn.texts) == ["report", "advice", "choice", "verdict"]
     write_products(drawn.world, 600, folder)
-    given = {"seed": seed, "folder": str(folder), "threads": 1, "memory": "1GB"}
+    given = {"seed": seed, "folder": str(folder), "threads": 1, "memory": "1GB", "beside": True}
     (tmp_path / "inputs.json").write_text(json.dumps(given), encoding="utf-8")
     twin.main(tmp_path / "inputs.json", tmp_path / "twin")
     (tmp_path / "ours").mkdir()
     ours.render(ours.build_of(seed, folder, tmp_path / "ours"), Stages(tmp_path / "ours"), tmp_path / "ours")
     assert [words for config in drawn.texts for words in find_differences(tmp_path, config)] == []
+    assert [_keys(tmp_path / "ours", config) for config in drawn.texts] == [
+        _keys(tmp_path / "twin", config) for config in drawn.texts
+    ]
+
+
+def _keys(folder: Path, config: str) -> int:
+    records = pq.read_table(folder / f"{config}.parquet", columns=["sources"])
+    return len(records["sources"].combine_chunks().flatten())

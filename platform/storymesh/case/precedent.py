@@ -40,6 +40,8 @@ def find_precedents(
     levels: Sequence[Sequence[str]],
     facts: Sequence[str],
     compute_once: ComputeOnce = lambda table: table,
+    *,
+    chronological: bool = False,
 ) -> ir.Table:
     """Return `precedents` for each probe (rank, day, the columns in `levels`): a struct as templates see it, and
     `withheld`, which they do not see.
@@ -50,13 +52,19 @@ def find_precedents(
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: it has none, and does not ask), period
     (the rank of the earliest split whose cases may count it; null: it is nobody's precedent), outcome (null unless
     judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known. Through
-    `compute_once`, that of the engine, goes what several parts of the expression read.
+    `compute_once`, that of the engine, goes what several parts of the expression read. Where the periods of the splits
+    follow one another in time (`chronological`), what a case may count by its day it may count by its rank as well, so
+    that no rank is looked at.
     """
     match_levels = MatchLevels(levels)
     kept = cases.filter(cases["rank"].notnull())
     match = {name: kept["match"][name] for name in match_levels.all}
+    if chronological:
+        any_rank = ibis.literal(0, cases["period"].type())
+        cases = cases.mutate(period=ibis.ifelse(cases["period"].notnull(), any_rank, ibis.null(any_rank.type())))
     judged_cases = compute_once(_judged_cases(cases, match_levels, facts))
-    probes = compute_once(kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct())
+    own = {"own_rank": kept["rank"], "rank": any_rank if chronological else kept["rank"]}
+    probes = compute_once(kept.select(**own, day=kept["at"].cast("date"), **match).distinct())
     days = definition.since.days if definition.since is not None else None
     counted = [
         compute_once(_counted(judged_cases, probes, level, index, days))
@@ -139,7 +147,7 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
         tried=marked["tried"].sum().over(running),
         worked=marked["worked"].sum().over(running),
         total=marked["total"].sum().over(running),
-        latest=marked["came"].sum().over(running),
+        **({} if days is None else {"latest": marked["came"].sum().over(running)}),
     )
     found = summed.filter((summed["asks"] == 1) & (summed["tried"] > 0))
     return found.select(
@@ -150,7 +158,7 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
         tried=dialect.sum_int64(found["tried"]),
         worked=dialect.sum_int64(found["worked"]),
         mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
-        latest=dialect.sum_int64(found["latest"]),
+        latest=dialect.sum_int64(found["tried" if days is None else "latest"]),
         level=ibis.literal(index + 1, "int64"),
     )
 
@@ -355,7 +363,8 @@ def _as_struct(probes: ir.Table, options: ir.Table, match_levels: MatchLevels) -
     good = dialect.filter_items(able, lambda option: option["worked"] > 0)
     enough = joined["level"].notnull()
     return joined.select(
-        *keys,
+        *("day", *match_levels.all),
+        rank="own_rank",
         precedents=ibis.struct(
             {
                 "enough": enough,

@@ -156,7 +156,9 @@ def _make_precedents(build: Build, engine: Engine, definition: Precedents, progr
     levels = [[formula.name for formula in level] for level in build.typed.case.match]
     with _stage_engine(build, engine) as stage:
         cases, facts = cases_with_splits(build, stage), build.typed.quoted_facts
-        table = find_precedents(cases, definition, levels, facts, stage.compute_once)
+        split = build.narrative.dataset.split
+        by_time = split is None or split.random is None
+        table = find_precedents(cases, definition, levels, facts, stage.compute_once, chronological=by_time)
         stage.write_parquet(table, build.files.precedents)
 
 
