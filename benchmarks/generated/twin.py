@@ -221,7 +221,8 @@ def records_sql(drawn: DrawnNarrative, config: str, *, beside: bool = False) -> 
                 FROM {asked} LEFT JOIN options AS found ON found.probe = probe.probe AND found.action = choice
                 WHERE choice IS NOT NULL) AS cases"""
             source = source.replace("coalesce({", "if(found.action IS NOT NULL, {")
-            return f"""SELECT {head}, {texts["prompt"]} AS prompt, {texts["option"]} AS completion, gain >= 0 AS label{more}
+            return f"""SELECT {head}, {texts["prompt"]} AS prompt,
+                {texts["option"]} AS completion, gain >= 0 AS label{more}
                 FROM {source} {tail}"""
 
 
