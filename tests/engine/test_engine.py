@@ -18,6 +18,7 @@ import pytest
 from storymesh.engine.duckdb.engine import DuckDBEngine
 from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, least_memory
 from storymesh.engine.engine import TableNotFound
+from storymesh.engine.few_texts import one_of
 from storymesh.engine.open import children_ahead, open_engine
 from storymesh.errors import EngineFailed, OutOfMemory, SourceUnreadable, WrongUsage
 
@@ -58,6 +59,22 @@ def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:
         assert engine.fetch_table(even)["number"].to_pylist() == list(range(0, 400_000, 2))
         streamed = [row for batch in engine.stream_batches(table) for row in batch.column(0).to_pylist()]
         assert streamed == list(range(400_000))
+
+
+@pytest.mark.parametrize("order", [(), ("number",)])
+def test_few_texts_are_written_and_read_as_the_texts_they_are(order: tuple[str, ...], tmp_path: Path) -> None:
+    texts = ["it's one", "another"]
+    with open_engine() as engine:
+        numbers = ibis.range(3).unnest().name("number").as_table()
+        several = ibis.array([ibis.struct({"text": one_of(text, texts), "number": numbers["number"]}) for text in texts])
+        none = ibis.literal([], type=several.type())
+        table = numbers.select("number", alone=one_of(texts[0], texts), rows=ibis.ifelse(numbers["number"] == 1, none, several))
+        engine.write_parquet(table, tmp_path / "texts.parquet", order=order)
+        fetched = engine.fetch_table(table)
+    written = pq.read_table(tmp_path / "texts.parquet").sort_by("number")
+    assert written.schema.field("alone").type == pa.string()
+    assert written.to_pylist() == fetched.sort_by("number").to_pylist()
+    assert written["rows"].to_pylist()[2] == [{"text": text, "number": 2} for text in texts]
 
 
 def test_a_stream_is_computed_in_its_order_and_fails_as_its_producer_does(tmp_path: Path) -> None:

@@ -238,7 +238,8 @@ def _precedents(
     ranked = stored(pa.Table.from_pylist(places, schema))
     joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
     levels = [[formula.name for formula in level] for level in seen.match]
-    probes = stored(find_precedents(joined, case.precedents, levels, list(seen.facts)))
+    alone = placed == (None, None)  # one split, which is in time whatever a day says
+    probes = stored(find_precedents(joined, case.precedents, levels, list(seen.facts), chronological=alone))
     asked = add_precedents(joined, probes).select("case_id", "precedents")
     found = engine().connection.to_pyarrow(asked.filter(asked["precedents"].notnull()))
     assert len(found) == len(set(found["case_id"].to_pylist()))
