@@ -66,9 +66,10 @@ def test_few_texts_are_written_and_read_as_the_texts_they_are(order: tuple[str, 
     texts = ["it's one", "another"]
     with open_engine() as engine:
         numbers = ibis.range(3).unnest().name("number").as_table()
-        several = ibis.array([ibis.struct({"text": one_of(text, texts), "number": numbers["number"]}) for text in texts])
+        number, alone = numbers["number"], one_of(texts[0], texts)
+        several = ibis.array([ibis.struct({"text": one_of(text, texts), "number": number}) for text in texts])
         none = ibis.literal([], type=several.type())
-        table = numbers.select("number", alone=one_of(texts[0], texts), rows=ibis.ifelse(numbers["number"] == 1, none, several))
+        table = numbers.select("number", alone=alone, rows=ibis.ifelse(number == 1, none, several))
         engine.write_parquet(table, tmp_path / "texts.parquet", order=order)
         fetched = engine.fetch_table(table)
     written = pq.read_table(tmp_path / "texts.parquet").sort_by("number")
