@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from storymesh.engine.duckdb.compiler import QuickCompiler
-
 BATCH = 4_096  # rows that come over Arrow at once
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
@@ -176,7 +174,7 @@ class DuckDBEngine:
         import pyarrow.parquet as pq
 
         with self._executing(f" while it wrote {path.name}"):
-            query = self._query(table.order_by(*order) if order else table, self._file_compiler)
+            query = self._query(table.order_by(*order) if order else table, to_file=True)
             if order:
                 # Rows that come in order pass through this process anyway, and Arrow's writer is the quicker one.
                 relation = self.connection.con.sql(query)
@@ -323,10 +321,11 @@ class DuckDBEngine:
         with deep_nesting():
             return self._tables.written_out(str(ibis.to_sql(self._secret.separated(table), dialect="duckdb")))
 
-    def _query(self, table: "ir.Table", compiler: "QuickCompiler | None" = None) -> str:
+    def _query(self, table: "ir.Table", *, to_file: bool = False) -> str:
         """Return SQL for this session alone, in one line: that for people takes half as long again."""
         self.connection._register_in_memory_tables(table)
-        query = (compiler or self.connection.compiler).to_sqlglot(self._secret.separated(table))
+        compiler = self._file_compiler if to_file else self.connection.compiler
+        query = compiler.to_sqlglot(self._secret.separated(table))
         return self._tables.written_out(str(query.sql(dialect=self.connection.dialect, copy=False)))
 
     def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
