@@ -1,4 +1,4 @@
-"""Which rows of a product that stays where it is are fetched for a role: the way that moves the fewest bytes.
+"""Which rows of a product that stays where it is are fetched for a role: the way that costs least to move.
 
 A role is linked by key, by time, or both, and its cases are known before it. So there are at most five ways: all rows,
 those of the time that the links reach, those of the keys that cases have, both, and those that each key has at the time
@@ -52,6 +52,17 @@ class TransferPlan(BaseModel):
 
 
 @dataclass(frozen=True)
+class LinkPrices:
+    """What a byte costs that comes as `rows` from the server's premise, and one that leaves its own in `keys`."""
+
+    rows: float
+    keys: float
+
+
+ALIKE = LinkPrices(1, 1)
+
+
+@dataclass(frozen=True)
 class Ways:
     """The ways in which the rows of a role can be selected, by name."""
 
@@ -69,8 +80,12 @@ class Ways:
         found |= {WHERE: RowSelection(where=wanted.where)} if wanted.where else {}
         return cls(found)
 
-    def choose(self, estimates: Mapping[str, TransferEstimate]) -> str:
-        """Return the way that moves the fewest bytes in and out; of ways that move the same, the one that selects
-        most."""
-        names = [name for name in self.selections if name in estimates]
-        return min(reversed(names), key=lambda name: estimates[name].bytes + estimates[name].sent)
+    def choose(self, estimates: Mapping[str, TransferEstimate], prices: LinkPrices = ALIKE) -> str:
+        """Return the way that costs least in and out, and so moves the fewest bytes where a byte costs the same both
+        ways; of ways that cost the same, the one that moves least, and then the one that selects most."""
+
+        def cost(name: str) -> tuple[float, int]:
+            way = estimates[name]
+            return way.bytes * prices.rows + way.sent * prices.keys, way.bytes + way.sent
+
+        return min(reversed([name for name in self.selections if name in estimates]), key=cost)

@@ -78,11 +78,12 @@ class RolesInPlace:
             product, contract = self.mesh.product(product_id), self.mesh.contract(product_id)
             columns = self._columns(role)
             wanted = self.wanted_rows(role, snapshots)
+            prices = self.mesh.residency.link_prices(product_id, self.typed.narrative.id)
             rules, write = self._rules(role).source_rules, partial(self._write_receipts, wanted.leaving)
             extract = fetch_extract(
                 product,
                 contract,
-                Fetching(role, columns, wanted.selection, rules, write),
+                Fetching(role, columns, wanted.selection, rules, write, prices),
                 self.mesh.server_access(product.domain),
                 ProductStore(self.mesh.warehouse, product.domain),
                 self.mesh.open_engine,

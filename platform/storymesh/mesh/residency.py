@@ -11,6 +11,7 @@ from functools import cached_property
 from storymesh.contract.definition import Contract
 from storymesh.contract.leaving import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
+from storymesh.federation.plan import ALIKE, LinkPrices
 from storymesh.federation.policy import LeavingPolicy
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
@@ -79,6 +80,13 @@ class Residency:
     def is_elsewhere(self, product: str, narrative: str) -> bool:
         """Return True if a product is at another premise than the cases of a narrative."""
         return self.concerns and self.premise_of(product) != self.home_of(narrative)
+
+    def link_prices(self, product: str, narrative: str) -> LinkPrices:
+        """Return what it costs to move rows of a product to where the cases of a narrative are made, and keys back."""
+        if not self.is_elsewhere(product, narrative):
+            return ALIKE
+        there, here = (self.settings.premises[name] for name in (self.premise_of(product), self.home_of(narrative)))
+        return LinkPrices(rows=there.link.price, keys=here.link.price)
 
     def contract_at_home(self, contract: Contract, narrative: Narrative) -> Contract:
         """Return a contract as a narrative sees it where its cases are made: what leaves hashed is a text."""

@@ -16,7 +16,7 @@ from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.open import ServerTable, open_server_table
-from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
+from storymesh.federation.plan import ALIKE, ALL, WHERE, LinkPrices, TransferPlan, Ways
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, RuledTable, SelectiveTable, TransferEstimate
@@ -48,6 +48,7 @@ class Fetching:
     the order of the contract; `rules` are held for all rows.
 
     `before_sending` is called before any of the keys goes to the server, and returns the receipts of their leaving.
+    `prices` say what is cheap to move.
     """
 
     role: str
@@ -55,6 +56,7 @@ class Fetching:
     wanted: RowSelection
     rules: SourceRules
     before_sending: Callable[[], tuple[Receipt, ...]] = tuple
+    prices: LinkPrices = ALIKE
 
 
 def contract_of_columns(contract: Contract, columns: Collection[str], *, whole: bool = False) -> Contract:
@@ -154,7 +156,7 @@ class _Transfer:
         estimates = table.estimate(choose, ways.selections)
         if not estimates:
             return self.open_all()
-        chosen = ways.choose(estimates)
+        chosen = ways.choose(estimates, fetching.prices)
         selection = ways.selections[chosen]
         if isinstance(table, RuledTable):
             rows, audit = table.open_held(choose, selection, fetching.rules)
