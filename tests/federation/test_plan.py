@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.federation.plan import ALIKE, ALL, KEYS, TIME, LinkPrices, Ways
+from storymesh.federation.link_prices import ALIKE, LinkPrices
+from storymesh.federation.plan import ALL, KEYS, TIME, Ways
 from storymesh.federation.selection import RowSelection, TransferEstimate
 from storymesh.mesh.mesh import load_mesh
 

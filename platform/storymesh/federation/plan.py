@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from storymesh.federation.link_prices import ALIKE, LinkPrices
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, TransferEstimate
 from storymesh.federation.source_rules import SourceAudit
@@ -49,17 +50,6 @@ class TransferPlan(BaseModel):
     def ended(self, **came: Any) -> "TransferPlan":
         """Return the plan with what came of it."""
         return self.model_copy(update=came)
-
-
-@dataclass(frozen=True)
-class LinkPrices:
-    """What a byte costs that comes as `rows` from the server's premise, and one that leaves its own in `keys`."""
-
-    rows: float
-    keys: float
-
-
-ALIKE = LinkPrices(1, 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import cached_property
 from storymesh.contract.definition import Contract
 from storymesh.contract.leaving import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
-from storymesh.federation.plan import ALIKE, LinkPrices
+from storymesh.federation.link_prices import ALIKE, LinkPrices
 from storymesh.federation.policy import LeavingPolicy
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings

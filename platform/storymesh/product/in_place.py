@@ -15,8 +15,9 @@ from storymesh.contract.quality_rules import Rule
 from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.link_prices import ALIKE, LinkPrices
 from storymesh.federation.open import ServerTable, open_server_table
-from storymesh.federation.plan import ALIKE, ALL, WHERE, LinkPrices, TransferPlan, Ways
+from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, RuledTable, SelectiveTable, TransferEstimate
