@@ -201,8 +201,12 @@ def test_whoever_ends_a_run_does_not_wait_until_dbt_is_imported(monkeypatch: pyt
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    with preloaded_dbt():
-        assert server_address()
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what is ignored here the server ignores as it starts
+    try:
+        with preloaded_dbt():
+            assert server_address()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     (server,) = started
     assert server.poll() == -signal.SIGTERM
 

@@ -150,6 +150,8 @@ def limit_time(seconds: int) -> None:
 def main() -> None:
     """Serve; in each forked process, be dbt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the dbt, which the terminal asks too
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the owner does with it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     listener = socket.socket(fileno=int(sys.argv[1]))
     before = what_a_fork_shares()
     rehearse(Path.home() / "rehearsal")
