@@ -10,7 +10,6 @@ import pytest
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import StageResult, write_cases, write_precedents, write_records
 from storymesh.engine.engine import Engine, EngineUnreachable
-from storymesh.engine.open import open_engine
 from storymesh.errors import EngineFailed
 from storymesh.product.store import StoreDamaged
 from tests.case.test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
@@ -75,20 +74,3 @@ def test_products_are_read_through_for_a_fault_of_their_files_and_not_for_a_clus
     }
     with pytest.raises(raised):
         write_cases(dataclasses.replace(build, snapshots=kept, open_cluster=fail))
-
-
-def test_few_cases_are_worked_on_by_one_thread(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-
-    def opened(**named: object) -> Engine:
-        asked.append(named.get("threads"))
-        return open_engine()
-
-    watched = dataclasses.replace(build, open_engine=opened)
-    with watched.open_fitting_engine():
-        assert asked == [None], "nobody knows how many cases there are"
-    rows = write_cases(build).rows
-    for most in (rows, rows - 1):
-        monkeypatch.setattr("storymesh.dataset.build.ROW_GROUP", most)
-        watched.open_fitting_engine().__exit__(None, None, None)
-    assert asked == [None, 1, None]

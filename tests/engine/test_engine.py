@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine.duckdb.engine import DuckDBEngine
-from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, least_memory
+from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, session_memory
 from storymesh.engine.engine import TableNotFound
 from storymesh.engine.few_texts import one_of
 from storymesh.engine.open import children_ahead, open_engine
@@ -45,8 +45,8 @@ def test_a_memory_that_is_no_size_is_told() -> None:
 
 
 def test_a_session_takes_half_of_a_small_machine_and_no_more_of_a_large_one() -> None:
-    assert least_memory("1.5 GiB") == pytest.approx(0.9375 * 2**30, rel=0.001)  # 80 % of a machine of 1.9 GiB
-    assert least_memory("18.7 GiB") == MOST_MEMORY
+    assert session_memory("1.5 GiB") == pytest.approx(0.9375 * 2**30, rel=0.001)  # 80 % of a machine of 1.9 GiB
+    assert session_memory("18.7 GiB") == MOST_MEMORY
     assert 0 < default_memory() <= MOST_MEMORY
 
 
@@ -152,8 +152,9 @@ def test_an_untrusted_query_is_bounded_in_time() -> None:
 
 
 def test_what_is_small_is_read_by_one_thread_and_what_is_large_by_all(tmp_path: Path) -> None:
-    small, large = tmp_path / "small.parquet", tmp_path / "large.parquet"
+    small, large, long = (tmp_path / f"{name}.parquet" for name in ("small", "large", "long"))
     pq.write_table(pa.table({"number": [1, 2]}), small)
+    pq.write_table(pa.table({"number": np.zeros(300_000, np.int64)}), long)
     pq.write_table(pa.table({"number": np.frombuffer(os.urandom(8 * 700_000), np.int64)}), large)
 
     def used(engine: DuckDBEngine) -> int:
@@ -165,6 +166,9 @@ def test_what_is_small_is_read_by_one_thread_and_what_is_large_by_all(tmp_path: 
         assert used(engine) == 1
         assert engine.fetch_value(engine.read_parquet([small, large]).count()) == 700_002
         assert used(engine) == 3
+    with DuckDBEngine(threads=3) as engine:
+        assert engine.fetch_value(engine.read_parquet(long).count()) == 300_000
+        assert used(engine) == 3, "few bytes of many rows"
     with DuckDBEngine(threads=3) as engine:
         engine.materialize(pa.table({"bytes": [os.urandom(5 * 2**20)]}))
         assert used(engine) == 3

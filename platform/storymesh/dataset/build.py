@@ -16,14 +16,12 @@ from storymesh.contract.definition import Contract
 from storymesh.dataset.erasure_list import ErasedKeys, read_erasure_list
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.engine.engine import OpenEngine
-from storymesh.engine.parquet_writer import ROW_GROUP
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 
 if TYPE_CHECKING:
     from storymesh.dataset.personal_data import PersonalDataReport
-    from storymesh.engine.engine import Engine
     from storymesh.federation.receipts import Receipt
 
 BUILD_VERSION = "storymesh-build-14"  # changes whenever the same inputs would give other cases or records
@@ -160,18 +158,6 @@ class Build:
             **({"personal": DETECTION_VERSION} if self.narrative.dataset.personal != "off" else {}),
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
-
-    def open_fitting_engine(self) -> "Engine":
-        """Return a session for the written cases: on one thread where they are one group of rows, which no two share.
-
-        A second one would have nothing to do, and DuckDB looks for it all the while: that took a fifth of the release
-        of some thousand cases.
-        """
-        import pyarrow.parquet as pq
-
-        cases = self.files.cases
-        few = cases.is_file() and pq.read_metadata(cases).num_rows <= ROW_GROUP
-        return self.open_engine(threads=1) if few else self.open_engine()
 
     @property
     def receipts(self) -> "dict[str, Receipt]":

@@ -253,10 +253,8 @@ class Engine(Protocol):
 class OpenEngine(Protocol):
     """A function that opens an engine: whoever starts the work hands it down, and no layer below names an engine."""
 
-    def __call__(self, *, only: Iterable[Path] | None = None, threads: int | None = None) -> Engine:
-        """Return a new session, on so many threads of this process (None: as the environment says, else on all cores).
-
-        With `only` it is confined, for the files of a stranger.
+    def __call__(self, *, only: Iterable[Path] | None = None) -> Engine:
+        """Return a new session. With `only` it is confined, for the files of a stranger.
 
         Such a session opens the files and what is below the folders of `only`, and nothing else: no network, no
         extensions, and nobody changes its settings. Files are read, in folders it may also write.

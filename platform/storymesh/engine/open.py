@@ -24,8 +24,7 @@ def open_engine(
 def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str, str]) -> "OpenEngine":
     """Return what opens Spark at a place: `remote` or `master`, with `settings` of Spark's own."""
 
-    def open_session(*, only: Iterable[Path] | None = None, threads: int | None = None) -> "Engine":
-        del threads  # a cluster shares out its work by itself
+    def open_session(*, only: Iterable[Path] | None = None) -> "Engine":
         from storymesh.engine.spark.engine import SparkEngine
         from storymesh.engine.spark.session import SparkAddress
 

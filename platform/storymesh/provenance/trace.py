@@ -77,7 +77,7 @@ class Tracer:
 
     def __init__(self, build: Build) -> None:
         self._build = build
-        self._engine = build.open_fitting_engine()
+        self._engine = build.open_engine()
         self._cases = CaseValues(build, self._engine)
         self._log = TraceLog()
         self._held: frozenset[str] = frozenset()  # the cases that lie in `_held_cases`

@@ -72,7 +72,7 @@ def write_release(
         staged = folder / f"{STAGING_PREFIX}{os.getpid()}"
         version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
         try:
-            with build.open_fitting_engine() as engine:
+            with build.open_engine() as engine:
                 description = ReleaseAssembly(build, engine, staged, version, shard_rows).write_files()
                 for release in list_releases(build.releases, build.narrative.id):
                     same_version = release.version.rpartition("-r")[0] == build.narrative.version
@@ -108,7 +108,7 @@ def write_release_again(
     """
     from storymesh.release.assemble import ReleaseAssembly
 
-    with build.open_fitting_engine() as engine:
+    with build.open_engine() as engine:
         description = ReleaseAssembly(build, engine, folder, version, None, observe).write_files()
         _write_documents(folder, build, engine, description.succeeding(succeeds), open_tracer, observe)
     sync_tree(folder)

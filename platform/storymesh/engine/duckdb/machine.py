@@ -19,10 +19,10 @@ def default_memory() -> int:
 
     with duckdb.connect() as session:
         (limit,) = session.sql("SELECT current_setting('memory_limit')").fetchone() or ("0B",)
-    return least_memory(str(limit))
+    return session_memory(str(limit))
 
 
-def least_memory(limit_of_duckdb: str) -> int:
+def session_memory(limit_of_duckdb: str) -> int:
     """Return the bytes for a session where DuckDB would take so much, such as `12.5 GiB`."""
     there_is = TypeAdapter(ByteSize).validate_python(limit_of_duckdb) / _SHARE_OF_DUCKDB
     return min(MOST_MEMORY, int(there_is / 2))
