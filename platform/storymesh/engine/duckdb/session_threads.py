@@ -49,6 +49,7 @@ def _are_small(paths: Collection[str | Path]) -> bool:
     try:
         if sum(Path(path).stat().st_size for path in paths) >= SMALL_BYTES:
             return False
-        return sum(pq.read_metadata(path).num_rows for path in paths) <= SMALL_ROWS
+        rows: int = sum(pq.read_metadata(path).num_rows for path in paths)
     except (OSError, pa.ArrowInvalid):  # the engine says what is wrong with it
         return False
+    return rows <= SMALL_ROWS
