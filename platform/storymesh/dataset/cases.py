@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.case.resolve import Role
 from storymesh.case.selection import select_anchor_rows
+from storymesh.dataset.anchor_parts import AnchorPart, divide_anchor
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import ERASED, ErasureList, read_erasure_list
 from storymesh.dataset.split import assign_splits
@@ -19,25 +20,32 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
-    """Return the cases with their rows, facts and outcome; or one part of them, as (its number, how many parts)."""
+def divide_cases(build: Build, engine: Engine, count: int) -> list[AnchorPart]:
+    """Return about `count` parts of the anchor's rows whose cases are about as many."""
+    anchor = build.typed.cast.anchor
+    rows = anchor_rows(build, product_rows(build, engine, [anchor.name]))
+    return divide_anchor(engine, rows, anchor.contract.key, build.snapshots[anchor.name].rows, count)
+
+
+def anchor_rows(build: Build, tables: "Mapping[str, ir.Table]") -> "ir.Table":
+    """Return the rows of the anchor that are cases, of those in `tables` (role -> rows)."""
+    anchor = build.typed.cast.anchor.name
+    if build.typed.selection is None:
+        return tables[anchor]
+    return select_anchor_rows(tables[anchor], build.typed.selection, anchor)
+
+
+def linked_cases(build: Build, engine: Engine, part: AnchorPart | None = None) -> "ir.Table":
+    """Return the cases with their rows, facts and outcome; with `part`, those of its rows alone."""
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
-    from storymesh.engine import dialect
     from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
     from storymesh.language.compile.values import pseudonym
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
-    if build.typed.selection is not None:
-        anchors = tables[cast.anchor.name]
-        tables[cast.anchor.name] = select_anchor_rows(anchors, build.typed.selection, cast.anchor.name)
-    number, count = part
-    if count > 1:
-        anchor = tables[cast.anchor.name]
-        key = [anchor[column].cast("string") for column in cast.anchor.contract.key]
-        bucket = dialect.hash_bucket(dialect.concat_texts(key), count)
-        tables[cast.anchor.name] = anchor.filter(bucket == number)
+    anchors = anchor_rows(build, tables)
+    tables[cast.anchor.name] = anchors if part is None else part.rows_of(anchors)
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
     linked = link_cases(cast, tables, build.typed.columns, pseudonyms, hash_in_engine(leaving_key(build.pseudonym_key)))

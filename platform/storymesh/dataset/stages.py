@@ -14,7 +14,7 @@ from storymesh.atomic_write import staged_file
 from storymesh.case.definition import Precedents
 from storymesh.dataset.build import Build
 from storymesh.dataset.build_step import BuildStep, StepSummary, build_step
-from storymesh.dataset.cases import case_splits, linked_cases
+from storymesh.dataset.cases import case_splits, divide_cases, linked_cases
 from storymesh.dataset.split import release_order
 from storymesh.dataset.tables import (
     add_precedents,
@@ -31,9 +31,9 @@ from storymesh.narrative.typed_record import TypedRecord
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-# What a case and the rows linked to it take while they are made, at first guess; and the size of a part that is not
-# divided further.
-CASE_BYTES = 2_900
+# What a case, and each row that cases may link, take while they are made, at first guess; and the size of a part that
+# is not divided further.
+CASE_BYTES, ROW_BYTES = 1_500, 300
 LEAST_PART = 5_000
 ReportProgress = Callable[[str, int], None]
 
@@ -116,9 +116,10 @@ def _refuse_duplicate_keys(build: Build, engine: Engine) -> None:
 def _write_in_parts(build: Build, engine: Engine) -> None:
     """Write the cases in as many parts as the memory requires: the engine never spills lists that it collects."""
     rows = build.snapshots[build.typed.cast.anchor.name].rows
-    count = 1 + rows * CASE_BYTES // engine.memory
+    linked = sum(build.snapshots[role].rows for role in build.typed.cast.roles)
+    count = 1 + (rows * CASE_BYTES + linked * ROW_BYTES) // engine.memory
     while True:
-        parts = [linked_cases(build, engine, (number, count)) for number in range(count)]
+        parts = [linked_cases(build, engine, part) for part in divide_cases(build, engine, count)]
         try:
             engine.write_parquet_parts(parts, build.files.cases)
             return
