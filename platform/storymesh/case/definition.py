@@ -15,7 +15,7 @@ NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 DURATION = re.compile(r"(?P<sign>-?)(?P<parts>([0-9]+[wdhms])+)")
 LONGEST = timedelta(days=36_525)  # a hundred years: moments stay such that an engine can hold them
 QUOTED_FIELDS = ("id", "cited_as", "at", "closes", "score", "worked")
-"""What a case that precedents quote has of its own, beside its facts: no fact has one of these names there."""
+"""Names of what a quoted case has of its own, beside its facts: where there are precedents no fact has one of them."""
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 

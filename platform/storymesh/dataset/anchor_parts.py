@@ -67,11 +67,9 @@ def _sorted_sample(engine: Engine, column: "ir.Value", rows: int, count: int) ->
 
 def _parts(key: Sequence[str], values: Sequence[Any], count: int) -> Iterator[AnchorPart]:
     starts = dict.fromkeys(values[len(values) * part // count] for part in range(1, count)) if values else {}
-    for first, end in pairwise([None, *starts, None]):
-        inside = (len(values) if end is None else bisect_left(values, end)) - (
-            0 if first is None else bisect_left(values, first)
-        )
+    places = [0, *(bisect_left(values, start) for start in starts), len(values)]
+    for (first, end), (begin, behind) in zip(pairwise([None, *starts, None]), pairwise(places), strict=True):
         # Of a value that many rows have there is one range, and hashes divide it.
-        buckets = max(1, round(count * inside / len(values))) if values else count
+        buckets = max(1, round(count * (behind - begin) / len(values))) if values else count
         for number in range(buckets):
             yield AnchorPart(key, first, end, number, buckets)

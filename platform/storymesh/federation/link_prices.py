@@ -1,11 +1,11 @@
-"""What it costs to move values between two premises, beside others."""
+"""Prices of moving values between two premises, each beside the others."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class LinkPrices:
-    """What a byte costs that comes as `rows` from the server's premise, and one that leaves its own in `keys`."""
+    """Prices of a byte that comes as `rows` from the server's premise, and of one that leaves its own in `keys`."""
 
     rows: float
     keys: float

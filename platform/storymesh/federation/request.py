@@ -122,7 +122,7 @@ class ExtractRequest(_Part):
 
     @property
     def forms(self) -> dict[str, Form]:
-        """How each column comes, by name."""
+        """The form in which each column comes, by name."""
         counts: dict[str, Form] = dict.fromkeys(self.counted, "figures")
         return counts | {column.name: column.form for column in self.columns}
 

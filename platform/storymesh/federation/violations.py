@@ -1,4 +1,4 @@
-"""What a request would take from a premise that the rules of a contract do not allow, in words."""
+"""Violations, in words: what a request would take from a premise that the rules of a contract do not allow."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How much of the machine, or of the container that this runs in, a session takes where nobody says it."""
+"""The share of the machine, or of the container that this runs in, that a session takes where nobody says it."""
 
 import os
 from functools import cache
