@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.compatibility.compare import Compatibility, compare_mesh
-from storymesh.compatibility.versions import is_step, next_version
+from storymesh.compatibility.compare import Compatibility, compare_mesh, is_step, next_version
 from storymesh.errors import WrongUsage
 from storymesh.mesh.check import check_files
 from storymesh.mesh.mesh import load_mesh

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.contract.compare import compare_contracts, renamed_properties
-from storymesh.contract.compare_options import compare_options
+from storymesh.contract.compare_types import compare_options
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import ContractFile
 from storymesh.document import parse_document

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.contract.late_import import imported_late
+from storymesh.contract.expectations import imported_late
 
 LIBRARY = """\
 import heavy.part as part

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from storymesh.mesh.schedule import check_schedule
+from storymesh.mesh.settings import check_schedule
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from storymesh.errors import SourceUnreadable
 from storymesh.product.sources.csv_quotes import QuoteChecker, UnbalancedQuote
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.sources.parquet import PARQUET
-from storymesh.product.sources.row_places import RowPlaces
-from storymesh.product.sources.source import SourceFile, SourceOptions
+from storymesh.product.sources.source import RowPlaces, SourceFile, SourceOptions
 from tests.product.conftest import Desk, good_rows
 
 HEADER = "id,at,code,hours,cost"

@@ -25,8 +25,7 @@ from storymesh.federation.postgres import PostgresTable
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, TimeBounds
 from storymesh.federation.server import servers_of
-from storymesh.federation.source_patterns import pattern_for_server
-from storymesh.federation.source_rules import SourceAudit, SourceRules
+from storymesh.federation.source_rules import SourceAudit, SourceRules, pattern_for_server
 from storymesh.product.definition import Product, read_product
 from storymesh.product.in_place import Extract, Fetching, fetch_extract
 from storymesh.product.publication import Publication, PublicationRefused

@@ -5,8 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from storymesh.release.card.features import header_features, schema_features
-from storymesh.release.card.header import parquet_metadata
+from storymesh.release.card.header import header_features, parquet_metadata, schema_features
 
 SCALARS = [
     *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64(), pa.float32(), pa.float64()),

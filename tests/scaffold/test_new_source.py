@@ -13,9 +13,8 @@ from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.outage import ResourceUnavailable
 from storymesh.product.sources.options import SourceOptions
-from storymesh.scaffold.add_product import ProductRequest, add_product
+from storymesh.scaffold.add_product import ProductRequest, add_product, read_options
 from storymesh.scaffold.source_guess import guess_source
-from storymesh.scaffold.written_options import read_options
 from tests.scaffold.test_new_product import quarantined
 
 Command = Callable[..., Any]

@@ -12,7 +12,7 @@ import pytest
 
 from storymesh.orchestration.assets.metadata import records_markdown
 from storymesh.orchestration.browser_guard import HEADERS, BrowserGuard
-from storymesh.orchestration.unguarded_server import is_below_unguarded_server
+from storymesh.orchestration.code_locations import is_below_unguarded_server
 
 PORT = 3000
 OURS = f"127.0.0.1:{PORT}"

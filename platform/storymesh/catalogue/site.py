@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +15,6 @@ from storymesh.catalogue.handbook import HandbookPage, read_handbook
 from storymesh.catalogue.lineage import MOST_NODES, Lineage, by_domain, draw_lineage, mesh_lineage
 from storymesh.catalogue.narratives import STORIES, NarrativeView, view_narrative
 from storymesh.catalogue.products import ProductView, view_product
-from storymesh.catalogue.search_index import search_entries
 from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.store import ProductStore
@@ -23,11 +23,16 @@ from storymesh.release.description import PROMISES, describe_links
 from storymesh.release.doubts import release_doubts
 from storymesh.release.report.page import render_page
 from storymesh.release.report.render import LARGEST_PAGE
+from storymesh.release.report.stories import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 MORE = (TEMPLATES / "site.css", TEMPLATES / "site.js")
 CONTENTS = "site.json"  # the paths of the pages
 COLORS = 8
+MOST_ENTRIES = 20_000
+LONGEST_TEXT = 160  # characters
+Entry = tuple[str, str, str, str]
+"""An entry of the search: its kind, name, page (from the root of the site), and further words that find it."""
 
 
 @dataclass(frozen=True)
@@ -261,3 +266,42 @@ class _Renderer:
 
 def _views_of(views: Iterable[ProductView], domain: str) -> list[ProductView]:
     return [view for view in views if view.product.domain == domain]
+
+
+def search_entries(mesh: Mesh, releases: Iterable[Release], handbook: Iterable[HandbookPage]) -> list[Entry]:
+    """Return the entries: of a mesh too large for one page, the last kinds are not all there."""
+    every = (*_products(mesh), *_stories(mesh, releases), *_pages(handbook), *_properties(mesh))
+    return [
+        (kind, shorten(name), href, shorten(words, LONGEST_TEXT))
+        for kind, name, href, words in islice(every, MOST_ENTRIES)
+    ]
+
+
+def _products(mesh: Mesh) -> Iterator[Entry]:
+    for id_, domain in mesh.domains.items():
+        yield "domain", domain.title, f"domains/{id_}.html", f"{id_} {domain.owner} {domain.description}"
+    for id_, product in mesh.products.items():
+        words = f"{product.title} {product.description} {' '.join(product.tags)} {product.owner or ''}"
+        yield "product", id_, f"products/{id_}.html", words
+
+
+def _stories(mesh: Mesh, releases: Iterable[Release]) -> Iterator[Entry]:
+    for narrative in mesh.narratives.values():
+        words = f"{narrative.id} {narrative.description} {narrative.owner} {' '.join(narrative.records)}"
+        yield "narrative", narrative.title, f"narratives/{narrative.id}.html", words
+    for release in releases:
+        href = f"releases/{release.narrative}/{release.version}.html"
+        yield "release", release.name, href, f"{release.digest} {' '.join(release.configs)}"
+
+
+def _pages(handbook: Iterable[HandbookPage]) -> Iterator[Entry]:
+    for page in handbook:
+        yield "guide", page.title, page.href, ""
+        yield from (("guide", heading, f"{page.href}#{anchor}", page.title) for anchor, heading in page.headings)
+
+
+def _properties(mesh: Mesh) -> Iterator[Entry]:
+    for id_, contract in mesh.contracts.items():
+        for item in contract.properties.values():
+            words = f"{id_} {item.title} {item.description}"
+            yield "property", f"{id_}.{item.name}", f"products/{id_}.html#property-{item.name}", words

@@ -11,8 +11,7 @@ from typing import Any
 
 from storymesh.contract.change import ContractChange, Step
 from storymesh.contract.checks import checks_of
-from storymesh.contract.compare_options import Tightness, compare_comparisons, compare_options
-from storymesh.contract.compare_types import compare_types
+from storymesh.contract.compare_types import Tightness, compare_comparisons, compare_options, compare_types
 from storymesh.contract.definition import Contract, Property, Relationship
 from storymesh.contract.quality_rules import LibraryMetric, Rule, SqlRule
 from storymesh.document import Step as DocumentStep

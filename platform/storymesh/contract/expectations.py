@@ -3,16 +3,20 @@
 Importing it costs seconds, and it sends usage data unless told not to; both are dealt with here, once for each process.
 """
 
+import importlib
+import importlib.util
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.allowed_expectations import allowed_arguments
 from storymesh.contract.checks import Check
-from storymesh.contract.late_import import imported_late
 from storymesh.contract.quality_rules import Expectation
 from storymesh.errors import DefinitionErrors, Finding
 
@@ -144,3 +148,34 @@ def _context() -> Any:
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     return context
+
+
+class _LateModule(ModuleType):
+    """A stand-in for a module: whatever is asked of it is asked of the module, which is loaded for that.
+
+    That of importlib (`LazyLoader`) loads the module as soon as the import system asks for its `__spec__`, as every
+    further import does.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system asks before anybody uses it
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def imported_late(*names: str) -> Iterator[None]:
+    """Give whoever imports these modules within it a stand-in for each; what is loaded already stays as it is."""
+    stand_ins = {name: _LateModule(name) for name in names if name not in sys.modules}
+    for name, stand_in in stand_ins.items():
+        if (spec := importlib.util.find_spec(name)) is not None:
+            stand_in.__path__ = list(spec.submodule_search_locations or ())
+            sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]

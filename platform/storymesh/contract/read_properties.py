@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from storymesh.contract.definition import CLASSIFICATIONS, TYPES, Property
 from storymesh.contract.document_reader import PROPERTY_PROPERTIES, DocumentReader, Steps
-from storymesh.contract.evidence_type import EVIDENCE
 from storymesh.contract.physical_types import DECIMALS, MAX_DIGITS, number_type
 from storymesh.contract.quality_rules import read_rules
 from storymesh.contract.type_options import findings_of_options, is_storable_number, parse_moment, parse_time
@@ -29,6 +28,29 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
+
+_FIELDS: dict[str, Type] = {
+    "property": Text(),
+    "how": Text(),
+    "quote": Text(),
+    "uri": Text(),
+    "sha256": Text(),
+    "reader": Text(),
+    "part": Text(),
+    "page": Integer(),
+    "box": Array(Field(Float())),
+    "seconds": Array(Field(Float())),
+    "cell": Text(),
+    "begin": Integer(),
+    "end": Integer(),
+    "confidence": Float(),
+    "answer": Text(),
+}
+EVIDENCE = Array(Field(Struct(MappingProxyType({name: Field(kind, nullable=True) for name, kind in _FIELDS.items()}))))
+"""One item for each value. `how`: `taken` from what a reader gives, `quoted` or `found` in the text, or `judged` by a
+model, which nothing proves. `begin` and `end` count characters in the `part` (or in what the reader gave of the page,
+the cell, the seconds); `answer` is the key of the model's answer."""
+
 
 _KEY_TYPES = Text | Integer | Boolean | Date | Timestamp | Time | Decimal | Json
 

@@ -5,19 +5,39 @@ what the statement itself reads.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING
 
+import ibis
+import ibis.expr.types as ir
+
+from storymesh.contract.conditions import COMPARISONS
+from storymesh.contract.leaving import Form
 from storymesh.errors import StorymeshError
 from storymesh.federation.keyed_hash import hash_in_engine
-from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.policy import LeavingPolicy, refusal
 from storymesh.federation.receipts import LeastFigures, Leaving, Receipt, ReceiptBook
-from storymesh.federation.request import ExtractRequest, columns_of
-from storymesh.federation.violations import violations
+from storymesh.federation.request import (
+    ColumnComparison,
+    ColumnIsNull,
+    ColumnMembership,
+    Condition,
+    Conjunction,
+    Disjunction,
+    ExtractRequest,
+    Negation,
+    Value,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+
+    from storymesh.federation.keyed_hash import HashText
 
 
 class LeavingRefused(StorymeshError):
@@ -33,7 +53,6 @@ class AdmittedRequest:
 
     def expression(self, table: "ir.Table", key: bytes) -> "ir.Table":
         """Return what is wanted of a table that an engine has open, with the names of the contract."""
-        from storymesh.federation.statement import extract_expression
 
         return extract_expression(self.request, table, hash_in_engine(key))
 
@@ -75,3 +94,87 @@ def admit(request: ExtractRequest, policy: LeavingPolicy) -> AdmittedRequest:
 def write_receipt(book: ReceiptBook, leaving: Leaving) -> Receipt:
     """Write the receipt of what is about to leave. Only then may it be where others find it."""
     return book.add(leaving, datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+def violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterator[str]:
+    """Yield, in words, what of a request the policy does not allow."""
+    if request.product != policy.contract.id or request.from_premise != policy.premise:
+        yield f"the request is for '{request.product}' at {request.from_premise}, and this is '{policy.contract.id}'"
+        return
+    to, purpose = request.to_premise, request.purpose
+    if policy.guarded and purpose is None and to != policy.premise:
+        yield f"the request names no purpose, and nothing leaves {policy.premise} without"
+        return
+    unknown = {name for name, _, _ in _uses(request)} - policy.contract.properties.keys()
+    if unknown:
+        yield f"'{policy.contract.id}' has no property '{min(unknown)}'"
+        return
+    for name, form, use in _uses(request):
+        if not policy.allows(name, form, to, purpose):
+            yield f"'{name}' {use}: {refusal(policy, name, to, purpose)[0]}"
+    yield from _count_violations(request, policy)
+
+
+def _uses(request: ExtractRequest) -> Iterator[tuple[str, Form, str]]:
+    """Yield each column that a request touches, the form that this takes, and how it is used, in words."""
+    for column in request.columns:
+        yield column.name, column.form, f"is asked for {column.form}"
+    for condition in request.filters:
+        for name in columns_of(condition):
+            yield name, "raw", "is filtered by"
+    for name in request.counted:
+        yield name, "figures", "is counted"
+
+
+def _count_violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterator[str]:
+    """Yield where counts are of smaller groups than a rule of their columns allows, or of parts of a group."""
+    to, purpose, least = request.to_premise, request.purpose, request.least
+    if to == policy.premise or not policy.guarded:
+        return
+    for name in request.counted:
+        rule = policy.rule_for(name, to, purpose)
+        if rule is None or rule.least is None:
+            continue
+        if least is None or least.of != rule.least.of or least.subjects < rule.least.subjects:
+            yield f"'{name}' leaves of at least {rule.least.subjects} {rule.least.of} only ({rule.location})"
+        if rule.least.grain is not None:
+            yield f"'{name}' leaves by the {rule.least.grain} only ({rule.location})"
+        if request.filters:
+            yield f"'{name}' leaves of whole groups only, and a part of one would tell the rest ({rule.location})"
+
+
+def extract_expression(request: ExtractRequest, table: ir.Table, hashed: "HashText") -> ir.Table:
+    """Return the rows that a request is for. `table` has the columns of the contract, and `hashed` makes the keyed hash
+    of a value."""
+    for condition in request.filters:
+        table = table.filter(_condition(table, condition))
+    forms = request.forms.items()
+    return table.select(**{name: hashed(table[name]) if form == "hashed" else table[name] for name, form in forms})
+
+
+def _condition(table: ir.Table, condition: Condition) -> ir.BooleanValue:
+    match condition:
+        case ColumnComparison():
+            column = table[condition.column]
+            return COMPARISONS[condition.operator](column, _literal(column, condition.value))
+        case ColumnMembership():
+            column = table[condition.column]
+            return column.isin([_literal(column, value) for value in condition.values])
+        case ColumnIsNull():
+            return table[condition.column].isnull()
+        case Negation():
+            return ~_condition(table, condition.condition)
+        case Conjunction():
+            return reduce(and_, [_condition(table, inner) for inner in condition.conditions])
+        case Disjunction():
+            return reduce(or_, [_condition(table, inner) for inner in condition.conditions])
+
+
+def _literal(column: ir.Value, value: Value) -> ir.Scalar:
+    """Return a value of a request in the type of the column that it is compared with; also a moment that came as text.
+    Raises StorymeshError for one that is not of it."""
+    try:
+        return ibis.literal(value, type=column.type())
+    except (TypeError, ValueError, ArithmeticError):
+        words = f"a request compares '{column.get_name()}', which is {column.type()}, with {value!r}"
+        raise StorymeshError(words, "write a value of that type") from None

@@ -4,9 +4,11 @@ What a server would judge otherwise than an audit here is not asked of it: `push
 connected to.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal as Exact
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -23,7 +25,6 @@ from storymesh.contract.definition import Contract, Freshness
 from storymesh.contract.leaving import LeastGroup
 from storymesh.contract.quality_rules import Expectation, LibraryMetric, SqlRule
 from storymesh.contract.types import arrow_type
-from storymesh.federation.source_patterns import pattern_for_server
 from storymesh.federation.source_sql_rules import read_sql_rule
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 _SCALARS = (Text, Integer, Decimal, Float, Boolean, Date, Timestamp)
+_TOKEN = re.compile(
+    r"""(?P<escape>\\[dDsSwW]) | (?P<literal>\\[^A-Za-z0-9]) | (?P<any>\.)
+      | (?P<set>\[\^?(?:[^\\\[\]]|\\[dsw]|\\[^A-Za-z0-9])+\])
+      | (?P<repeat>\{(?P<least>[0-9]{1,3})(?:,(?P<most>[0-9]{0,3}))?\}\??)
+      | (?P<group>\((?:\?:|(?!\?))|\)) | (?P<other>[\^$|*+?]|[^\\()\[\]{}*+?|^$.])""",
+    re.VERBOSE | re.DOTALL,
+)
+_INSIDE = {"d": "0-9", "s": " \\t\\n\\f\\r", "w": "A-Za-z0-9_"}  # of RE2, which knows no other digits and letters
+_MOST_REPEATS = 255
 
 
 class SourceAudit(BaseModel):
@@ -182,3 +192,31 @@ def fits_family(given: str, kind: Type) -> bool:
         Timestamp: ("timestamp", "date"),
     }
     return given in families.get(type(kind), ())
+
+
+@lru_cache(maxsize=1_000)
+def pattern_for_server(pattern: str) -> str | None:
+    """Return a pattern as PostgreSQL has it; None where it might find something else there."""
+    found, position = [], 0
+    while position < len(pattern):
+        match = _TOKEN.match(pattern, position)
+        if match is None:
+            return None
+        text = match.group()
+        if match["escape"]:
+            inside = _INSIDE[text[1].lower()]
+            text = f"[^{inside}]" if text[1].isupper() else f"[{inside}]"
+        elif match["any"]:
+            text = "[^\\n]"
+        elif match["set"]:
+            text = re.sub(r"\\[dsw]", _inside, text)
+        elif match["repeat"] and max(int(match["least"]), int(match["most"] or 0)) > _MOST_REPEATS:
+            return None
+        found.append(text)
+        position = match.end()
+    return "".join(found)
+
+
+def _inside(escape: re.Match[str]) -> str:
+    """Return what stands for an escape inside of a set."""
+    return _INSIDE[escape.group()[1]]

@@ -1,16 +1,19 @@
 """What an evaluation leaves: `results.json` for machines and `results.html` for people."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from storymesh.atomic_write import write_atomically
-from storymesh.lifecycle.evaluate import BookResult, EvaluationResult
-from storymesh.release.report.evaluation_page import render_evaluation_page
+from storymesh.lifecycle.evaluate import BookResult, EvaluationResult, ScoredAnswer
+from storymesh.release.report.page import render_page
 
 RESULTS = "results.json"
 PAGE = "results.html"
+TEMPLATE = Path(__file__).with_name("evaluation.html.jinja")
+MOST_ANSWERS = 100  # of a book
+LONGEST_ANSWER = 3_000  # characters that are shown
 
 
 def evaluation_as_dict(evaluation: EvaluationResult) -> dict[str, Any]:
@@ -31,14 +34,8 @@ def write_evaluation(evaluation: EvaluationResult, folder: Path) -> None:
     answers = {result.book: [asdict(answer) for answer in result.answers] for result in evaluation.results}
     text = json.dumps({**content, "answers": answers}, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / RESULTS, text)
-    page = render_evaluation_page(
-        release=content["release"],
-        digest=content["digest"],
-        answerer=content["answerer"],
-        results=content["results"],
-        baselines=content["baselines"],
-        answers={result.book: result.answers for result in evaluation.results},
-    )
+    shown = {result.book: _shown(result) for result in evaluation.results if result.answers}
+    page = render_page(TEMPLATE, **content, shown=shown)
     write_atomically(folder / PAGE, page)
 
 
@@ -53,3 +50,15 @@ def _result(result: BookResult) -> dict[str, Any]:
         "faults": dict(result.faults),
         "values": {path: dict(counts) for path, counts in result.values.items()},
     }
+
+
+def _shown(result: BookResult) -> list[ScoredAnswer]:
+    """Return the answers of a book that the page shows: the wrong ones first, and so many as it carries."""
+    wrong_first = sorted(result.answers, key=lambda answer: answer.correct is not False)
+    return [_shortened(answer) for answer in wrong_first[:MOST_ANSWERS]]
+
+
+def _shortened(item: ScoredAnswer) -> ScoredAnswer:
+    if item.answer is None or len(item.answer) <= LONGEST_ANSWER:
+        return item
+    return replace(item, answer=f"{item.answer[:LONGEST_ANSWER]}…")

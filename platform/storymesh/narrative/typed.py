@@ -16,11 +16,8 @@ from storymesh.language.static_values import Path, a_kind
 from storymesh.language.typecheck.scope import Checked, CheckedExpression
 from storymesh.language.types import Integer, Text
 from storymesh.location import Location
+from storymesh.narrative.author_warnings import narrative_warnings
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.deprecated import deprecation_warnings
-from storymesh.narrative.foretelling import foretelling_warnings
-from storymesh.narrative.known_outcome import known_outcome_warnings
-from storymesh.narrative.split_periods import split_warnings
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_record import RecordTyper, TypedRecord
 from storymesh.narrative.used_columns import Columns, used_columns
@@ -100,10 +97,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
             *_warnings(narrative, cast, typer.used),
             *(warning for checked in (*formulas, *conditions) for warning in checked.warnings),
             *(selection.warnings if selection is not None else ()),
-            *(warning for record in records.values() for warning in foretelling_warnings(record)),
-            *known_outcome_warnings(narrative, cast, typed),
-            *split_warnings(narrative),
-            *deprecation_warnings(narrative, cast, typed, records, together),
+            *narrative_warnings(narrative, cast, typed, records, together),
         ),
     )
 

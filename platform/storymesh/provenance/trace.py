@@ -16,14 +16,15 @@ from storymesh.dataset.pseudonym_key import VARIABLE
 from storymesh.dataset.render import template_inputs
 from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents
+from storymesh.grounding.pieces import PlacedPiece
 from storymesh.language.interpret import as_value
 from storymesh.language.provenance import TracingInterpreter
 from storymesh.language.traced_values import OriginPath, TextSpan
+from storymesh.location import Location
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.provenance.case_values import CaseValues, View
 from storymesh.provenance.origins import OriginResolver, TraceLog, value_at
-from storymesh.provenance.retold import placed_pieces, trace_retold
 from storymesh.provenance.row_values import read_rows
 from storymesh.provenance.spans import TracedSpan
 
@@ -273,3 +274,35 @@ def _difference(name: str, released: str, rendered: str) -> str:
     first = next((index for index, (old, new) in pairs if old != new), min(len(released), len(rendered)))
     old, new = released[first : first + 40], rendered[first : first + 40]
     return f"{name}, character {first}: the record says {old!r}, its templates and products say {new!r}"
+
+
+def placed_pieces(column: TextColumn, released: Mapping[str, Any]) -> tuple[PlacedPiece, ...]:
+    """Return the values in a retold text of a record; none of one that an older release has."""
+    for note in released.get("retellings") or ():
+        if note["column"] == column.name:
+            return tuple(PlacedPiece(**piece) for piece in note.get("pieces") or ())
+    return ()
+
+
+def trace_retold(
+    text: str, pieces: Sequence[PlacedPiece], story: str, spans: Sequence[TracedSpan], at: Location
+) -> tuple[tuple[TracedSpan, ...], list[str]]:
+    """Return the spans that cover a retold text, and what is wrong with its values. `at` is where the model is named
+    whose words stand between them; `spans` are those of the template's text."""
+    found: list[TracedSpan] = []
+    mistakes: list[str] = []
+    done = 0
+    for piece in pieces:
+        printed = text[piece.begin : piece.end]
+        end = piece.origin + len(printed)
+        source = next((span for span in spans if span.begin <= piece.origin and end <= span.end), None)
+        if source is None or story[piece.origin : end] != printed:
+            mistakes.append(f"character {piece.begin}: {printed!r} is not what its template printed")
+            continue
+        if done < piece.begin:
+            found.append(TracedSpan(done, piece.begin, text[done : piece.begin], at))
+        found.append(replace(source, begin=piece.begin, end=piece.end, text=printed))
+        done = piece.end
+    if done < len(text):
+        found.append(TracedSpan(done, len(text), text[done:], at))
+    return tuple(found), mistakes

@@ -11,11 +11,11 @@ from storymesh.release.layout import record_files
 from storymesh.release.manifest import RecitationSummary, RewritingSummary, TrickSummary
 from storymesh.release.observer import ObserveStep
 from storymesh.release.recitation import answers_of, measure_recitation
-from storymesh.release.rewriting_summary import summarize_rewriting
 from storymesh.release.tricks import measure_tricks
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
+    from storymesh.engine.engine import Engine
 
 
 class ConfigSummaries:
@@ -74,3 +74,19 @@ class ConfigSummaries:
             for config, record in self._build.narrative.records.items()
             if record.narrator is not None
         }
+
+
+def summarize_rewriting(engine: "Engine", model: str, files: Mapping[str, Sequence[Path]]) -> RewritingSummary:
+    """Return how many texts of the records in `files` (split -> files) the model rewrote, and in how many attempts."""
+    texts, rewritten, attempts = 0, 0, {}
+    paths = [path for shards in files.values() for path in shards]
+    if paths:
+        notes = engine.read_parquet(paths).select(note=lambda table: table["retellings"].unnest())
+        notes = notes.select(done=notes["note"]["model"].notnull(), attempts=notes["note"]["attempts"])
+        counts = notes.group_by("done", "attempts").aggregate(rows=notes.count()).order_by("attempts")
+        for row in engine.fetch_rows(counts):
+            texts += row["rows"]
+            if row["done"]:
+                rewritten += row["rows"]
+                attempts[str(row["attempts"])] = row["rows"]
+    return RewritingSummary(model=model, texts=texts, retold=rewritten, attempts=attempts)

@@ -1,7 +1,7 @@
 """A product added to a mesh: its rows read, its files drafted, what a person says asked for, all of it written."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name
 from storymesh.mesh.mesh import read_mesh, read_settings
 from storymesh.mesh.settings import Domain
 from storymesh.product.dbt_project import DbtAccess
-from storymesh.product.sources.options import SourceOptions
+from storymesh.product.sources.options import ColumnForms, SourceOptions
 from storymesh.scaffold.foreign_keys import DraftedRelationship, drafted_relationships
 from storymesh.scaffold.names import plain_name
 from storymesh.scaffold.new_files import NewFiles
@@ -27,10 +27,12 @@ from storymesh.scaffold.product import (
 )
 from storymesh.scaffold.raw_rows import DomainProject, RawRows, find_rows
 from storymesh.scaffold.source_guess import SourceGuess, guess_source
-from storymesh.scaffold.written_options import read_options
 
 Ask = Callable[[str, str], str]
 """Returns what a person answers to a question, or the guess that is its second argument."""
+_LISTS = ("dates", "times", "nulls")
+_KNOWN = [field.alias or name for name, field in SourceOptions.model_fields.items() if name != "file"]
+_OF_COLUMN = list(ColumnForms.model_fields)
 
 
 @dataclass(frozen=True)
@@ -185,3 +187,45 @@ def _asked(draft: ProductDraft, answers: Answers, ask: Ask) -> Answers:
         answer = ask(f"When did a row become true (a column, or `{NONE}`)", row.event_time or NONE)
         answers = replace(answers, event_time=answer) if answer != (row.event_time or NONE) else answers
     return answers
+
+
+def read_options(words: Iterable[str], file: str) -> SourceOptions:
+    """Return what words say of a file. A list of formats or of words for nothing is given word by word.
+
+    Raises WrongUsage.
+    """
+    all_fields: dict[str, Any] = {"file": file}
+    for word in words:
+        name, sign, text = word.partition("=")
+        fields, known = all_fields, _KNOWN
+        if name.startswith("columns.") and name.count(".") > 1:
+            column, _, name = name.removeprefix("columns.").rpartition(".")
+            fields, known = all_fields.setdefault("columns", {}).setdefault(column, {}), _OF_COLUMN
+        if not sign or name not in known or name == "columns":
+            hint = "for instance delimiter=tab" if not sign else suggest_name(name, known)
+            raise WrongUsage(f"--with {word}: {'no option of a source' if sign else 'NAME=VALUE is wanted'}", hint)
+        if name in _LISTS:
+            fields.setdefault(name, []).append(text)
+        elif name in fields:
+            raise WrongUsage(f"--with {word}: '{name}' is said twice", "say it once")
+        else:
+            fields[name] = _value(name, text)
+    try:
+        return Document("--with", all_fields, {}, {}).parse(SourceOptions)
+    except DefinitionErrors as errors:
+        finding = errors.findings[0]
+        raise WrongUsage(f"--with: {finding.message}", finding.hint) from None
+
+
+def _value(name: str, text: str) -> Any:
+    match name:
+        case "names":
+            return [part.strip() for part in text.split(",")]
+        case "header":
+            return {"true": True, "false": False, "yes": True, "no": False}.get(text.lower(), text)
+        case "skipRows":
+            return int(text) if text.isdecimal() else text
+        case "sheet":
+            return int(text) if text.isdecimal() and len(text) < 4 else text
+        case _:
+            return text

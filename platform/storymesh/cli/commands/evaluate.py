@@ -1,5 +1,6 @@
 """`storymesh evaluate`: answers held against the questions of a release."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from storymesh.cli.options import BaseUrlOption, FormatOption, MeshOption, ReleaseArgument
-from storymesh.cli.output.console import echo
+from storymesh.cli.output.console import console_on, echo, open_table
 from storymesh.cli.output.json_document import echo_result
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.evaluation.questions import Book
+    from storymesh.lifecycle.evaluate import EvaluationResult
     from storymesh.release.catalog import Release
 
 
@@ -76,7 +78,6 @@ def evaluate(
     What is right was computed when the release was made; no other model judges.
     """
     from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
-    from storymesh.cli.output.evaluation import show_evaluation
     from storymesh.engine.open import open_engine
     from storymesh.evaluation.truth import read_truth
     from storymesh.lifecycle.evaluate import load_questions, unmet_demands
@@ -123,3 +124,21 @@ def _require_allowed(mesh: Path | None, release: "Release", model: str | None) -
     if model is not None and not model.startswith(HF):
         require_model_for_release(mesh, release, model)
     return release
+
+
+def show_evaluation(evaluation: "EvaluationResult", into: Path | None) -> None:
+    """Print a table for each book or baseline."""
+    console = console_on(sys.stdout)
+    console.print(f"{evaluation.answerer} · {evaluation.release.name}", style="bold")
+    for result in evaluation.results:
+        counts = ", ".join(f"{number:,} {name}" for name, number in result.counts.items() if number)
+        console.print(f"\n{result.book}: {counts}", soft_wrap=True)
+        numbers = ("value", "95 % interval", "of")
+        table = open_table("task", "figure", *numbers, right=numbers)
+        for task, scores in result.scores.items():
+            for figure, score in scores.items():
+                interval = f"{score.low:.3f} to {score.high:.3f}"
+                table.add_row(task, figure, f"{score.value:.3f}", interval, f"{score.n:,}")
+        console.print(table)
+    if into is not None:
+        console.print(f"\n{into / 'results.html'} shows the answers", soft_wrap=True)

@@ -1,16 +1,20 @@
 """`storymesh explain`: how the cases of a narrative come about, and where the time of its release goes."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, OutputFormat, mesh_root
-from storymesh.cli.output.console import echo, echo_text
+from storymesh.cli.output.console import console_on, echo, echo_text, open_table
 from storymesh.cli.output.json_document import print_result
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storymesh.dataset.build import Build
+    from storymesh.federation.plan import TransferPlan
     from storymesh.mesh.mesh import Mesh
 
 SAMPLE = 5_000  # cases that are profiled where nobody says how many
@@ -71,7 +75,6 @@ def explain(
 
 
 def _plan(mesh: "Mesh", narrative: str, format: OutputFormat) -> None:  # noqa: A002
-    from storymesh.cli.output.transfers import show_transfers
     from storymesh.mesh.in_place import RolesInPlace
 
     plans = RolesInPlace(mesh, mesh.typed(mesh.narrative(narrative))).read_plans()
@@ -85,3 +88,27 @@ def _profile(build: "Build", cases: int | None, format: OutputFormat) -> None:  
     if format == "text":
         echo("making a release of some cases, which nobody keeps …", err=True)
     print_result(profile_release(build, cases), format, show_profile)
+
+
+def show_transfers(plans: "Mapping[str, TransferPlan]") -> None:
+    """Print for each role the ways in which its rows can be fetched, which was chosen, and what came."""
+    console = console_on(sys.stdout)
+    if not plans:
+        console.print("every product of the cast is published: nothing is fetched from where it stays")
+    for role, plan in plans.items():
+        console.print(f"{role}: {plan.product} on {plan.server}, {', '.join(plan.columns)}")
+        table = open_table("way", "rows expected", "bytes expected", "bytes in", "")
+        for name, way in plan.ways.items():
+            table.add_row(name, *map("{:,}".format, way), "chosen" if name == plan.chosen else "")
+        if plan.ways:
+            console.print(table)
+        for note in plan.notes:
+            console.print(f"  {note}")
+        moved = f", {plan.bytes:,} bytes" if plan.bytes is not None else ""
+        keys = f" by {plan.keys:,} keys" if plan.keys else ""
+        console.print(f"came ({plan.chosen}{keys}): {plan.rows or 0:,} rows{moved}")
+        for reason, count in plan.quarantined.items():
+            console.print(f"  quarantined: {reason} ({count:,})")
+        for line in plan.source.lines() if plan.source is not None else ():
+            console.print(f"  {line}")
+        console.print()

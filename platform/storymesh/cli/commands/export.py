@@ -1,12 +1,17 @@
 """`storymesh export`: the cases of a release in a form of other tools."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo
+from storymesh.cli.output.counting import count_of
 from storymesh.cli.output.json_document import print_result
+
+if TYPE_CHECKING:
+    from storymesh.lifecycle.ocel import EventLog
 
 
 def export(
@@ -22,7 +27,6 @@ def export(
     release was made from: internal values too, but no restricted ones and nothing that is to be forgotten.
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
-    from storymesh.cli.output.event_log import show_event_log
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.ocel import write_event_log
     from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
@@ -33,3 +37,12 @@ def export(
     show_contract_changes(found, current)
     log = write(found, warehouse_of(mesh), into, open_engine, current)
     print_result(log, format, show_event_log)
+
+
+def show_event_log(log: "EventLog") -> None:
+    """Print how many cases, objects and events the log holds, and which cases it leaves out."""
+    release = log.release
+    held = f"{count_of(log.cases, 'case')}, {count_of(log.objects, 'object')} and {count_of(log.events, 'event')}"
+    echo(f"{release.name}: {held} written to {log.path}")
+    for reason, count in log.dropped.items():
+        echo(f"  without {count_of(count, 'case')}: {reason}")

@@ -1,20 +1,25 @@
 """`storymesh new`: first versions of the files that people write."""
 
 import inspect
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storymesh import __version__
-from storymesh.cli.ask import ask
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo
+from storymesh.cli.output.counting import count_of
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from storymesh.scaffold.add_product import ProductRequest
+    from storymesh.scaffold.narrative import NarrativeDraft
+    from storymesh.scaffold.product import ProductDraft
 
 OwnerOption = Annotated[
     str | None, typer.Option("--owner", metavar="WHO", help="Who answers for it. Default: the domain's.")
@@ -186,7 +191,6 @@ def narrative(
     keys, the outcome from what is known when a case closes, the splits from the times of the rows. The templates print
     every property that they may.
     """
-    from storymesh.cli.output.drafts import show_narrative
     from storymesh.mesh.mesh import load_mesh
     from storymesh.scaffold.add_narrative import add_narrative
     from storymesh.scaffold.narrative import likely_anchors
@@ -239,7 +243,6 @@ def codeowners(mesh: MeshOption = None) -> None:
 
 
 def _add_product(root: Path, request: "ProductRequest") -> None:
-    from storymesh.cli.output.drafts import show_product
     from storymesh.scaffold.add_product import add_product
 
     draft, files = add_product(root, request, ask)
@@ -266,3 +269,46 @@ for _command in (mesh, domain, product, version, narrative, scenario, codeowners
     new.command(name=_command.__name__, short_help=(inspect.getdoc(_command) or "").partition("\n")[0])(
         reporting_errors(_command)
     )
+
+
+def is_answering() -> bool:
+    """Return True where a person reads what is printed and can answer."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("CI")
+
+
+def ask(question: str, guess: str) -> str:
+    """Return what a person answers, by default `guess`; without a terminal, `guess`."""
+    if not is_answering():
+        return guess
+    answer: str = typer.prompt(printable(question), default=printable(guess))
+    return answer.strip()
+
+
+def show_product(draft: "ProductDraft") -> None:
+    """Print each property with its type and why, then what a person should look at."""
+    echo(printable_line(f"{draft.name}: {count_of(draft.rows, 'row')}, {count_of(len(draft.columns), 'property')}"
+         .replace("propertys", "properties")))  # fmt: skip
+    for reason in draft.layout:
+        echo(printable_line(f"  the file: {reason}"))
+    width = max(len(column.name) for column in draft.columns)
+    for column in draft.columns:
+        words = f"{column.fields.get('physicalType') or column.logical_type:<13} {'; '.join(draft.reasons_of(column))}"
+        echo(printable_line(f"  {column.name:<{width}}  {words}"))
+    for note in draft.notes():
+        echo(printable_line(f"  look at: {note}"))
+
+
+def show_narrative(draft: "NarrativeDraft") -> None:
+    """Print each role with its link and why, then when a case closes and its outcome, and what to look at."""
+    echo(printable_line(f"{draft.id}: one case for each row of {draft.anchor.contract.id}"))
+    for role in draft.roles[1:]:
+        link = role.link or {}
+        on = ", ".join(f"{mine} = {theirs}" for mine, theirs in link.get("on", {}).items())
+        echo(printable_line(f"  {role.name}: {role.contract.id} on {on} ({link['expect']}): {role.why}"))
+    if draft.closes is not None:
+        echo(printable_line(f"  closes: {draft.anchor.name}.{draft.closes}: most becomes known then"))
+    if draft.outcome is not None:
+        words = f"action {draft.outcome.action}, score {draft.outcome.score}, worked {draft.outcome.worked}"
+        echo(printable_line(f"  outcome: {words}"))
+    for note in draft.notes:
+        echo(printable_line(f"  look at: {note}"))

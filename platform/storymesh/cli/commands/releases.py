@@ -1,13 +1,20 @@
 """`storymesh releases`: the releases of the mesh, listed or verified."""
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storymesh.cli.options import DigestOption, FormatOption, MeshOption, SignerOption, mesh_root
-from storymesh.cli.output.console import echo
+from storymesh.cli.output.console import console_on, echo, open_table
 from storymesh.cli.output.json_document import echo_result
+from storymesh.document import path_in_mesh
 from storymesh.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from storymesh.release.catalog import Release
 
 
 def releases(
@@ -28,7 +35,6 @@ def releases(
     A verified release is whole: it is what its lock says. That the lock is the one that its maker wrote is proved by
     --digest or --signer.
     """
-    from storymesh.cli.output.releases import release_documents, show_releases
     from storymesh.mesh.mesh import load_mesh
     from storymesh.release.catalog import list_releases
 
@@ -56,3 +62,26 @@ def releases(
         show_releases(found)
     else:
         echo("no release yet: storymesh run makes one", err=True)
+
+
+def show_releases(releases: "Sequence[Release]") -> None:
+    table = open_table("narrative", "version", "records", "configs", "digest", right=("records",))
+    for release in releases:
+        records = f"{release.manifest.records:,}"
+        table.add_row(release.narrative, release.version, records, ", ".join(release.configs), release.digest[:16])
+    console_on(sys.stdout).print(table)
+
+
+def release_documents(releases: "Sequence[Release]", root: Path) -> list[dict[str, object]]:
+    """Return for each release: narrative, version, path (relative to the mesh root), digest, configs, drops."""
+    return [
+        {
+            "narrative": release.narrative,
+            "version": release.version,
+            "path": path_in_mesh(release.path, root),
+            "digest": release.digest,
+            "configs": release.configs,
+            "drops": release.drops,
+        }
+        for release in releases
+    ]

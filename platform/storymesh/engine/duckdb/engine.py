@@ -20,9 +20,7 @@ from storymesh.engine.duckdb.machine import default_memory, usable_cores
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is, is_written_as_it_is
 from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
-from storymesh.engine.duckdb.session_secret import SessionSecret
-from storymesh.engine.duckdb.session_tables import SessionTables
-from storymesh.engine.duckdb.session_threads import SessionThreads
+from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file

@@ -20,8 +20,7 @@ from storymesh.files.evidence.named_row import IDENTIFIER, NamedRow, Span
 from storymesh.files.evidence.rivalry import PropertyNames, Rivalry, is_comparable
 from storymesh.files.evidence.said_days import SaidDay, said_clocks, said_days
 from storymesh.files.evidence.said_numbers import SaidNumber, said_numbers
-from storymesh.files.evidence.sentences import TextSpans, text_spans
-from storymesh.files.evidence.stated import Statements
+from storymesh.files.evidence.stated import Statements, TextSpans, text_spans
 from storymesh.lexicon.language import LANGUAGES, language_of
 
 Said = TypeVar("Said", SaidNumber, SaidDay)

@@ -1,20 +1,23 @@
 """Ask a model about files: what is stored is not asked again, what fails is asked again with what was wrong."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from storymesh.errors import NarratorFailed, NotInLanguage, TooLarge
-from storymesh.files.extraction.answer_schema import Unreadable, rows_in_answer
+from storymesh.files.extraction.answer_schema import QUOTE, ROWS, VALUE, Unreadable, rows_in_answer
 from storymesh.files.extraction.answer_store import FileAnswers, RowRefused
-from storymesh.files.extraction.definition import TypedExtraction
-from storymesh.files.extraction.prompt import FilePrompt, asked_again
+from storymesh.files.extraction.definition import CONTENT_NAMES, LABELS, LINES, TypedExtraction, label_values
 from storymesh.files.extraction.proven_rows import EvidenceReader, ProvenRows, ReadContent
+from storymesh.language.interpret import Interpreter, as_value
 from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
+from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.fences import FENCED, escape_fence, fence
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
+from storymesh.llm.response_cache import ChatResponse, Messages
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 
 _AHEAD = 4  # times `concurrency`: how many files are in memory at once
@@ -22,6 +25,14 @@ _UNPRINTABLE = "file: its prompt cannot be printed"
 _REJECTED = "file: the model's server refuses the question"
 _UNANSWERED = "file: the model has not answered (tried again)"
 _UNPAID = "file: the budget was spent before it was asked about (tried again)"
+TEXT = "text"
+_RULES = f"""\
+You take values out of a file. Answer with one JSON object: {{"{ROWS}": [...]}}. Each item has for each property \
+{{"{VALUE}": ..., "{QUOTE}": "..."}}.
+- "{QUOTE}" is copied from the file, sign by sign: the words of one sentence that say the value of this item.
+- Take nothing that the file denies, says of something else, or gives as a bound. What it does not say is null, with \
+null for its quote.
+- Numbers are in the unit that is asked for, dates in ISO 8601, codes as they are listed."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +174,54 @@ def _reason_of(error: Exception) -> str:
             return _UNANSWERED
         case _:
             return _REJECTED
+
+
+_ECHO, _FEEDBACK = 8_000, 4_000
+
+
+class FilePrompt:
+    """The messages about files, for one definition."""
+
+    def __init__(self, extraction: TypedExtraction) -> None:
+        checked = extraction.prompt
+        self._interpreter = Interpreter(checked.tree, b"")
+        self._labels = as_value({LABELS: label_values(extraction.contract)})
+        self._lines = LINES in checked.names
+        self._prints_content = not CONTENT_NAMES.isdisjoint(checked.names)
+        schema = {name: part for name, part in extraction.schema.items() if name != "title"}
+        self._system = "\n\n".join((_RULES, FENCED, f"The schema of the answer:\n{canonical_json(schema)}"))
+
+    def messages(self, uri: str, names: Mapping[str, Any]) -> Messages:
+        """Return the messages about one file; `names` are what its reading has, as Arrow gives it.
+
+        Raises NotInLanguage for what cannot be printed, and TooLarge past a bound.
+        """
+        text = names.get(TEXT) or ""
+        given = {name: as_value(_escaped(value)) for name, value in names.items()}
+        given[TEXT] = fence(text, "file")
+        if self._lines:
+            given[LINES] = [escape_fence(line) for line in text.splitlines()]
+        prompt = self._interpreter.render(uri, {**given, **self._labels})
+        if not self._prints_content:
+            prompt = f"{prompt.rstrip()}\n\n{given[TEXT]}"
+        return (("system", self._system), ("user", prompt))
+
+
+def _escaped(value: Any) -> Any:
+    """Return a value in which no text can begin or end a fence."""
+    match value:
+        case str():
+            return escape_fence(value)
+        case dict():
+            return {name: _escaped(inside) for name, inside in value.items()}
+        case list():
+            return [_escaped(inside) for inside in value]
+        case _:
+            return value
+
+
+def asked_again(messages: Messages, answer: ChatResponse, faults: Sequence[str]) -> Messages:
+    """Return the messages of the next attempt: what was answered, and what is wrong with it."""
+    wrong = "\n".join(f"- {fault}" for fault in dict.fromkeys(faults))[:_FEEDBACK]
+    words = f"That was not accepted:\n{wrong}\nAnswer again, with all items, and leave out what the file does not say."
+    return (*messages, ("assistant", answer.text[:_ECHO].strip() or "(no answer)"), ("user", words))

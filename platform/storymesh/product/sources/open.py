@@ -21,9 +21,8 @@ from storymesh.product.sources.json_lines import JSON_LINES
 from storymesh.product.sources.kept_rows import KeptRows
 from storymesh.product.sources.options import Format, SourceOptions
 from storymesh.product.sources.parquet import PARQUET
-from storymesh.product.sources.row_places import RowPlaces
 from storymesh.product.sources.server_table import open_server_rows, server_version
-from storymesh.product.sources.source import SourceFile, SourceFormat
+from storymesh.product.sources.source import RowPlaces, SourceFile, SourceFormat
 from storymesh.product.sources.source_paths import file_problem, is_pattern, matching_files, name_inside, source_problem
 from storymesh.product.sources.xlsx import XLSX, sheet_rows
 

@@ -6,7 +6,7 @@ one bad field quarantines one row instead of refusing the file.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -158,3 +158,35 @@ def choose_columns(
             raise unreadable(words, "give one of them a physicalName of its own")
         chosen.append(candidates[0])
     return chosen
+
+
+@dataclass(frozen=True)
+class RowPlaces:
+    """The files of a source in the order of its rows, each with what yields the lines of its rows, below `folder`.
+
+    Files are read once more for it, and only as far as the last row that is asked for: rows that go on need no place.
+    """
+
+    files: "Sequence[tuple[SourceFile, Callable[[SourceFile], Iterator[np.ndarray[Any, Any]]]]]"
+    folder: Path
+
+    def find(self, rows: "np.ndarray[Any, Any]") -> "tuple[pa.Array, pa.Array]":
+        """Return file and line of `rows`, numbers from 0 that ascend; null where a file cannot be read any more."""
+        import numpy as np
+        import pyarrow as pa
+
+        places, lines = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+        found = start = 0
+        for number, (source, record_lines) in enumerate(self.files):
+            # What changed since is not worth an error: the row itself is kept.
+            with suppress(SourceUnreadable, ContentRefused):
+                for piece in record_lines(source):
+                    if found == len(rows):
+                        break
+                    end = int(np.searchsorted(rows, start + len(piece)))
+                    places[found:end] = number
+                    lines[found:end] = piece[rows[found:end] - start]
+                    found, start = end, start + len(piece)
+        names = pa.array([source.path.relative_to(self.folder).as_posix() for source, _ in self.files], pa.string())
+        known = np.arange(len(rows)) < found
+        return names.take(pa.array(places, mask=~known)), pa.array(lines, mask=~known)

@@ -2,11 +2,14 @@
 columns where the source does not say otherwise."""
 
 import itertools
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
@@ -17,7 +20,6 @@ from storymesh.language.types import Decimal, Text, Type
 from storymesh.product.sources.bounds import FREE_BYTES
 from storymesh.product.sources.options import cell_range
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
-from storymesh.product.sources.xlsx_layout import has_formulas, merged_cells, row_out_of_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +33,8 @@ _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # of workbooks before 2007, and of tho
 _COVERED = f"{ERROR_MARK}inside a merged cell"
 _TWO_DAYS = date(1900, 2, 28)  # openpyxl reads as this day also the next, which Excel has and no calendar
 _SAVE_AGAIN = "save it again with Excel"
+_MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\s[^>]*?ref=["']([A-Z]{1,3})(\d{1,9}):([A-Z]{1,3})(\d{1,9})["']""")
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
@@ -294,3 +298,56 @@ def _record_lines(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
 
 
 XLSX = SourceFormat(_open_rows, _record_lines)
+
+
+_ROW = re.compile(rb"""<(?:\w+:)?row\s(?:[^>]*?\s)?r=["'](\d{1,9})["']""")
+
+
+@dataclass(frozen=True)
+class MergedCells:
+    """The cells of a sheet that a merged cell covers, without its first: column, counted from 0 -> the first rows and
+    the last rows of such stretches, both ascending."""
+
+    _stretches: Mapping[int, tuple[list[int], list[int]]]
+
+    def cover(self, row: int, column: int) -> bool:
+        """Return True for a covered cell; rows are counted from 1, columns from 0."""
+        if column not in self._stretches:
+            return False
+        firsts, lasts = self._stretches[column]
+        index = bisect_right(firsts, row) - 1
+        return index >= 0 and row <= lasts[index]
+
+
+def has_formulas(sheet: bytes) -> bool:
+    """Return True if a cell of a sheet is computed."""
+    return bool(_FORMULA.search(sheet))
+
+
+def row_out_of_order(sheet: bytes) -> int | None:
+    """Return the number of the first row that does not stand below the one before it."""
+    numbers = list(map(int, _ROW.findall(sheet)))
+    return next((row for before, row in pairwise(numbers) if row <= before), None)
+
+
+def merged_cells(sheet: bytes, columns: set[int]) -> MergedCells:
+    """Return which cells of `columns`, counted from 0, a merged cell covers."""
+    stretches: dict[int, list[tuple[int, int]]] = {}
+    for left, top, right, bottom in _MERGED.findall(sheet):
+        first, last = _column_index(left), _column_index(right)
+        for column in columns:
+            if first <= column <= last:
+                begin = int(top) + 1 if column == first else int(top)
+                stretches.setdefault(column, []).append((begin, int(bottom)))
+    return MergedCells({column: _ascending(pairs) for column, pairs in stretches.items()})
+
+
+def _ascending(pairs: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    pairs = sorted(pairs)
+    return [first for first, _ in pairs], list(accumulate((last for _, last in pairs), max))
+
+
+def _column_index(letters: bytes) -> int:
+    from openpyxl.utils import column_index_from_string
+
+    return int(column_index_from_string(letters.decode())) - 1
