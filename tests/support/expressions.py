@@ -10,6 +10,8 @@ from typing import Any
 
 import ibis
 
+from storymesh.engine.cse import eliminate_common
+from storymesh.engine.engine import Engine
 from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language import ast
 from storymesh.language.compile.expressions import compile_expression
@@ -66,11 +68,11 @@ def _value(interpreter: Interpreter, row: dict[str, Any]) -> Any:
         raise
 
 
-def compiled(made: Sequence[Written], rows: Sequence[dict[str, Any]], connection: Any) -> list[list[Any]]:
+def compiled(made: Sequence[Written], rows: Sequence[dict[str, Any]], engine: Engine) -> list[list[Any]]:
     table = ibis.memtable(table_of(list(rows)))
     names = {name: table[name] for name in table.columns}
     columns = {f"r{n}": compile_expression(item.expression, names) for n, item in enumerate(made)}
-    found = connection.to_pyarrow(table.select(**columns))
+    found = engine.fetch_table(eliminate_common(table.select(**columns)))  # as a narrative's are
     return [[plain(as_value(value)) for value in found[f"r{n}"].to_pylist()] for n in range(len(made))]
 
 

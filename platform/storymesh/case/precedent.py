@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 from storymesh.case.definition import Precedents
 from storymesh.case.link import KNOWN
 from storymesh.case.withholding import WITHHELD, with_withheld
-from storymesh.engine import dialect
+from storymesh.engine import decimals, dialect
 
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
 
@@ -157,7 +157,7 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
         **{name: name for name in keys},
         tried=dialect.sum_int64(found["tried"]),
         worked=dialect.sum_int64(found["worked"]),
-        mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
+        mean_score=decimals.to_float(found["total"]) / found["tried"].cast("float64"),
         latest=dialect.sum_int64(found["tried" if days is None else "latest"]),
         level=ibis.literal(index + 1, "int64"),
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from storymesh.dataset.personal_data import PersonalDataReport
     from storymesh.federation.receipts import Receipt
 
-BUILD_VERSION = "storymesh-build-14"  # changes whenever the same inputs would give other cases or records
+BUILD_VERSION = "storymesh-build-15"  # changes whenever the same inputs would give other cases or records
 # What other records the same inputs give since a version, for whoever makes an older release again.
 RULE_CHANGES: Mapping[str, str] = {
     "storymesh-build-9": "a decimal is printed from its exact value, half to even",
@@ -34,6 +34,7 @@ RULE_CHANGES: Mapping[str, str] = {
     "storymesh-build-12": "pairs of a preference have the columns `score_chosen`, `score_rejected` and `margin`",
     "storymesh-build-13": "questions of an evaluation have the column `withheld`",
     "storymesh-build-14": "a model retells a story whose values are pieces, and is asked in other words than before",
+    "storymesh-build-15": "a float made of a long decimal is the nearest one, and `not x` is never none",
 }
 
 

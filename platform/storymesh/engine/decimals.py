@@ -22,6 +22,18 @@ def scale_of(value: ir.DecimalValue) -> int:
     return value.type().scale or 0
 
 
+def to_float(value: ir.NumericValue) -> ir.FloatingValue:
+    """Return the float that is nearest to a number. An engine's cast may miss it by a bit where a decimal has more
+    digits than any float holds; text is read as it should be."""
+    kind, nearest = value.type(), value.cast("float64")
+    if not isinstance(kind, dt.Decimal):
+        return nearest
+    from_text, most = value.cast("string").cast("float64"), FLOAT_DIGITS - (kind.scale or 0)
+    if (kind.precision or WIDEST) <= FLOAT_DIGITS:
+        return nearest
+    return ibis.ifelse(value.abs() < _literal(Decimal(10) ** most, 0), nearest, from_text) if most >= 0 else from_text
+
+
 def round_half_even(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
     """Return a decimal rounded to `digits`, ties to even; its scale is `digits`, or its own where that is less."""
     scale = scale_of(value)

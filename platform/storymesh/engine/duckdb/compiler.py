@@ -34,7 +34,20 @@ _LOOPS = (ops.ArrayMap, ops.ArrayFilter)
 _READS_NOTHING = (ops.Field, ops.CountStar, ops.CountDistinctStar)
 
 
-class QuickCompiler(DuckDBCompiler):
+class IbisCompiler(DuckDBCompiler):
+    """ibis's own compiler, which forgets that `NOT x IS NULL` is `NOT (x IS NULL)`."""
+
+    __slots__ = ()
+    SIMPLE_OPS: ClassVar[dict[Any, str]] = {}
+
+    def visit_IsNull(self, op: ops.IsNull, *, arg: SQL) -> SQL:
+        return super().visit_IsNull(op, arg=_in_parentheses(arg))
+
+    def visit_NotNull(self, op: ops.NotNull, *, arg: SQL) -> SQL:
+        return super().visit_NotNull(op, arg=_in_parentheses(arg))
+
+
+class QuickCompiler(IbisCompiler):
     """Compiles ibis expressions to DuckDB's SQL, in which a selection of a selection stays one."""
 
     __slots__ = ()
@@ -42,7 +55,7 @@ class QuickCompiler(DuckDBCompiler):
 
     def translate(self, op: ops.Node, *, params: Mapping[Any, Any]) -> SQL:
         if params or ibis.options.sql.fuse_selects or op.find(_REWRITTEN_BY_IBIS):
-            return DuckDBCompiler().translate(op, params=params)
+            return IbisCompiler().translate(op, params=params)
         readers = Graph.from_bfs(op, filter=lambda node: not isinstance(node, _READS_NOTHING)).invert()
         several = {node for node, found in readers.items() if len(found) > 1}
         counted = {node.index for node in readers if isinstance(node, _LOOPS)}
@@ -149,6 +162,10 @@ class FileCompiler(QuickCompiler):
         if op.find(is_one_of, filter=ops.Value):
             return self.f.array(*exprs)  # ibis's own makes a text of it again
         return super().visit_Array(op, exprs=exprs)
+
+
+def _in_parentheses(value: SQL) -> SQL:
+    return sge.paren(value, copy=False) if isinstance(value, sge.Not) else value
 
 
 def _is_all_of_parent(op: ops.Project) -> bool:

@@ -87,6 +87,18 @@ class SparkCompiler(PySparkCompiler):
 
         return self._once(left, lambda number: self._once(right, lambda divisor: divided(number, divisor)))
 
+    def visit_Negate(self, op: ops.Negate, *, arg: SQL) -> SQL:
+        return self._negative(arg, op.dtype)
+
+    def visit_Abs(self, op: ops.Abs, *, arg: SQL) -> SQL:
+        if not _is_long(op.dtype):
+            return self.f.anon.abs(arg)
+        return self._once(arg, lambda number: self.if_(number < 0, self._negative(number, op.dtype), number))
+
+    def _negative(self, value: SQL, kind: dt.DataType) -> SQL:
+        """Turn the sign of a number with all its digits: of a decimal Spark's minus, also in its `abs`, keeps 34."""
+        return self.cast(self.cast(quoted("0"), kind) - value, kind) if _is_long(kind) else -sge.Paren(this=value)
+
     def visit_Cast(self, op: ops.Cast, *, arg: SQL, to: dt.DataType) -> SQL:
         kind = op.arg.dtype
         if isinstance(kind, dt.Decimal) and to.is_string() and (kind.scale or 0) > 6:
@@ -124,18 +136,12 @@ class SparkCompiler(PySparkCompiler):
         mapped = self.f.anon.translate(letter, quoted("".join(_MANY)), quoted("".join(_ONE)))
         capital = self.if_(single, self.f.anon.upper(letter), mapped)
 
-        def letters(text: SQL) -> SQL:
-            return self._lambda(self.f.anon.transform, self.f.anon.split(text, quoted("")), "c", capital)
+        def capitals(text: SQL) -> SQL:
+            special = sge.RegexpLike(this=text, expression=quoted(f"[{''.join(_MANY)}]"))
+            letters = self._lambda(self.f.anon.transform, self.f.anon.split(text, quoted("")), "c", capital)
+            return self.if_(special, self.f.anon.array_join(letters, quoted("")), self.f.anon.upper(text))
 
-        special = quoted(f"[{''.join(_MANY)}]")
-        return self._once(
-            arg,
-            lambda text: self.if_(
-                sge.RegexpLike(this=text, expression=special),
-                self.f.anon.array_join(letters(text), quoted("")),
-                self.f.anon.upper(text),
-            ),
-        )
+        return self._once(arg, capitals)
 
     def visit_Lowercase(self, op: ops.Lowercase, *, arg: SQL) -> SQL:
         return self.f.anon.lower(self.f.anon.translate(arg, quoted(_LOWER[0]), quoted(_LOWER[1])))
@@ -170,17 +176,12 @@ class SparkCompiler(PySparkCompiler):
 
     def _format_moment(self, moment: SQL, pattern: str) -> SQL:
         """Format by Python's codes, each by itself: two of Spark's side by side are another one."""
-        parts: list[SQL] = []
-        rest = pattern
-        while rest:
-            code = next((code for code in _DATE_CODES if rest.startswith(code)), None)
-            if code is not None:
-                parts.append(self.f.anon.date_format(moment, quoted(_DATE_CODES[code])))
-                rest = rest[len(code) :]
-                continue
-            plain = rest[:1] if rest[:2] != "%%" else "%%"
-            parts.append(quoted(plain[-1]))
-            rest = rest[len(plain) :]
+        parts = [
+            self.f.anon.date_format(moment, quoted(_DATE_CODES[part]))
+            if part in _DATE_CODES
+            else quoted("%" if part == "%%" else part)
+            for part in re.findall(r"%%|%-?[A-Za-z]|[^%]+|%", pattern)
+        ]
         return self.f.anon.concat(*parts) if parts else self.if_(_null(moment), NULL, quoted(""))
 
     def visit_ExtractMicrosecond(self, op: ops.ExtractMicrosecond, *, arg: SQL) -> SQL:
@@ -200,9 +201,7 @@ class SparkCompiler(PySparkCompiler):
         zero = sge.convert(0)
 
         def place(number: SQL, size: SQL) -> SQL:
-            return self._once(
-                number, lambda count: self.if_(count < zero, self.f.anon.greatest(count + size, zero), count)
-            )
+            return self._once(number, lambda n: self.if_(n < zero, self.f.anon.greatest(n + size, zero), n))
 
         def sliced(values: SQL) -> SQL:
             size = self.f.anon.array_size(values)
@@ -279,9 +278,8 @@ class SparkCompiler(PySparkCompiler):
         size, places = self.f.anon.abs(value), sge.convert(digits)
         whole = self._try_cast(value, dt.int64)
         quick = self.f.anon.format_number(value, places)
-        past = self.if_(
-            size < self._float(repr(2.0**63)), self.f.anon.format_number(whole, places), self.cast(value, dt.string)
-        )
+        large = self.f.anon.format_number(whole, places)
+        past = self.if_(size < self._float(repr(2.0**63)), large, self.cast(value, dt.string))
         exact = self._fixed_exactly(value, size, whole, digits) if digits else past
         middle = self.if_(size < self._float(repr(2.0**52)), exact, past)
         return self.if_(size < self._float(repr(4e15 / 10**digits)), quick, middle)
@@ -386,8 +384,12 @@ def quoted(text: str) -> SQL:
     return sge.Var(this=f"'{written}'")
 
 
+def _is_long(kind: dt.DataType) -> bool:
+    return isinstance(kind, dt.Decimal) and (kind.precision or 38) > 34
+
+
 def _null(value: SQL) -> SQL:
-    return sg.condition(value).is_(NULL)
+    return sg.condition(sge.Paren(this=value) if isinstance(value, sge.Not) else value).is_(NULL)
 
 
 def _present(value: SQL) -> SQL:

@@ -18,7 +18,7 @@ from storymesh.language.evaluate import EXACT
 def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
     """Return `left operator right`: of floats a float, which always fits; else null where it does not fit."""
     if left.type().is_floating() or right.type().is_floating() or operator == "/":
-        left, right = left.cast("float64"), right.cast("float64")
+        left, right = decimals.to_float(left), decimals.to_float(right)
         return dialect.float_division(left, right) if operator == "/" else _plain(operator, left, right)
     if operator in ("//", "%"):
         return _floored(operator, left, right)
@@ -165,7 +165,19 @@ def compare(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
         one, two = widened(left, wide), widened(right, wide)
         near = _ordered(operator, one, two)
         return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))
+    if any(kind.is_floating() for kind in kinds):
+        left, right = (decimals.to_float(side) if side.type().is_decimal() else side for side in (left, right))
     return _ordered(operator, left, right)
+
+
+def contains(items: ir.ArrayValue, value: ir.Value) -> ir.BooleanValue:
+    """Return True for a value that is one of some items; a float makes floats of both."""
+    item, kind = items.type().value_type, value.type()
+    if item.is_floating() and kind.is_decimal():
+        value = decimals.to_float(value)
+    elif item.is_decimal() and kind.is_floating():
+        items = dialect.map_items(items, decimals.to_float)
+    return items.contains(value)
 
 
 def _ordered(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:

@@ -13,11 +13,11 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from storymesh.engine import dialect
+from storymesh.engine import decimals, dialect
 from storymesh.errors import NotInLanguage
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.compile.arithmetic import always_fits, calculate, compare, signed, widened
+from storymesh.language.compile.arithmetic import always_fits, calculate, compare, contains, signed, widened
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.compile.values import is_test, truth
 from storymesh.language.filters.base import Overflow
@@ -162,7 +162,7 @@ class ExpressionCompiler:
     def _as_number(self, value: ir.NumericValue, kind: dt.DataType, used: ir.BooleanValue) -> ir.NumericValue:
         """Return a number of another kind; a decimal past 38 digits does not fit, which counts where it is `used`."""
         if not isinstance(kind, dt.Decimal):
-            return value.cast(kind)
+            return decimals.to_float(value) if kind.is_floating() else value.cast(kind)
         result = widened(value, kind)
         self.unfit.append(used & value.notnull() & result.isnull())
         return result
@@ -177,7 +177,7 @@ class ExpressionCompiler:
     def _compare(self, expression: ast.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         if expression.operator in ("in", "not in"):
-            found = right.contains(left)
+            found = contains(right, left) if right.type().is_array() else right.contains(left)
             return ~found if expression.operator == "not in" else found
         return compare(expression.operator, left, right)
 

@@ -141,6 +141,7 @@ def _passes(given: Any, test: str | None, value: Any) -> bool:
 
 def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.BooleanValue":
     from storymesh.language.compile.arithmetic import compare as compare_values
+    from storymesh.language.compile.arithmetic import contains
     from storymesh.language.compile.values import is_test, truth
 
     if test is None:
@@ -149,6 +150,6 @@ def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.Boole
         return is_test(given, test)
     operator = COMPARISONS[test]
     if operator == "in":
-        return value.contains(given).fill_null(False)
+        return contains(value, given).fill_null(False)
     # Null is unequal to every value, as None is in Python.
     return compare_values(operator, given, value).fill_null(operator == "!=")

@@ -85,12 +85,12 @@ def _leaves(row: "ir.StructValue", above: tuple[str, ...]) -> "Iterator[tuple[tu
 
 
 def _scalar(value: "ir.Value") -> "ir.Value":
-    from storymesh.engine import dialect
+    from storymesh.engine import decimals, dialect
 
     kind = value.type()
     if kind.is_timestamp() or kind.is_date():
         return dialect.format_moment(value, DAY if kind.is_date() else MOMENT)
-    return value.cast("float64") if kind.is_decimal() else value
+    return decimals.to_float(value) if kind.is_decimal() else value
 
 
 RETRIEVAL = PassageFormat(
