@@ -22,7 +22,7 @@ def texts(keys: list[tuple[str, ...]]) -> list[str]:
     }
     table = ibis.memtable(pa.table(columns | {"place": range(len(keys))}))
     told = table.select("place", text=key_text([table[name] for name in names])).order_by("place")
-    return list(engine().connection.to_pyarrow(told)["text"].to_pylist())
+    return list(engine().fetch_table(told)["text"].to_pylist())
 
 
 @settings(max_examples=30, deadline=None)

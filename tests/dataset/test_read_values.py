@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from storymesh.dataset.record_sources import read_values
 from storymesh.engine.cse import eliminate_common
+from storymesh.engine.engine import Engine
+from storymesh.engine.open import open_engine
 from storymesh.errors import TooLarge
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.parse import parse_template
@@ -25,11 +27,9 @@ VARIANTS = 16
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[Any]:
-    engine = ibis.duckdb.connect()
-    engine.raw_sql("SET TimeZone = 'UTC'")
-    yield engine
-    engine.disconnect()
+def engine() -> Iterator[Engine]:
+    with open_engine() as opened:
+        yield opened
 
 
 def varied(rng: random.Random, row: dict[str, Any]) -> dict[str, Any]:
@@ -45,26 +45,26 @@ def varied(rng: random.Random, row: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def read_and_text(checked: CheckedTemplate, rows: list[dict[str, Any]], connection: Any) -> list[tuple[str, str]]:
+def read_and_text(checked: CheckedTemplate, rows: list[dict[str, Any]], engine: Engine) -> list[tuple[str, str]]:
     table = ibis.memtable(table_of(rows).append_column("place", pa.array(range(len(rows)))))
     names = {name: table[name] for name in table.columns if name != "place"}
     reads = checked.reads | {(name,) for name in checked.names}
     columns: dict[str, Any] = {"text": compile_template(checked.tree, names, ibis.literal("case-1"), b"key")}
     if paths := unprinted_paths(reads, ()):  # all that is read, as if nothing were printed
         columns["read"] = read_values(paths, names)
-    found = connection.to_pyarrow(eliminate_common(table.select("place", **columns)).order_by("place")).to_pylist()
+    found = engine.fetch_table(eliminate_common(table.select("place", **columns)).order_by("place")).to_pylist()
     return [(repr(row.get("read")), row["text"]) for row in found]
 
 
 @pytest.mark.slow
 @looking(lean=25, deep=2000)
 @given(seed=st.integers(0, 2**48))
-def test_where_all_that_is_read_is_the_same_the_text_is(seed: int, connection: Any) -> None:
+def test_where_all_that_is_read_is_the_same_the_text_is(seed: int, engine: Engine) -> None:
     text, partials, checked = accepted(seed)
     rng = random.Random(seed)
     row = values_of(rng)
     try:
-        found = read_and_text(checked, [row, *(varied(rng, row) for _ in range(VARIANTS))], connection)
+        found = read_and_text(checked, [row, *(varied(rng, row) for _ in range(VARIANTS))], engine)
     except TooLarge:
         return
     texts: dict[str, str] = {}
@@ -87,10 +87,10 @@ def test_where_all_that_is_read_is_the_same_the_text_is(seed: int, connection: A
         ("{{ 'a' | replace('a', t) }}", {"t": "other"}),
     ],
 )
-def test_what_decides_between_words_is_read(text: str, changes: dict[str, Any], connection: Any) -> None:
+def test_what_decides_between_words_is_read(text: str, changes: dict[str, Any], engine: Engine) -> None:
     checked = check_template(parse_template(text, "t", "t"), SCOPE, lambda name: None)
     row = values_of(random.Random(3)) | {"n": 5, "b": True, "u": "u", "t": "t", "texts": ["x"]}
     row |= {"rows": [{**row["row"], "b": True}], "maybe": row["row"]}
-    (read, told), (other_read, other_told) = read_and_text(checked, [row, row | changes], connection)
+    (read, told), (other_read, other_told) = read_and_text(checked, [row, row | changes], engine)
     assert told != other_told
     assert read != other_read

@@ -1,7 +1,6 @@
 """The engine says of the same rows that their values are printed as the interpreter that traces values does."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import ibis
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.engine.cse import eliminate_common
+from storymesh.engine.engine import Engine
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.compile.printed_rows import compile_printed_rows
 from storymesh.language.interpret import as_value
@@ -23,14 +23,6 @@ from tests.support.generated import SCOPE, accepted, looking, table_of, values_o
 ROWS = 6
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Any]:
-    engine = ibis.duckdb.connect()
-    engine.raw_sql("SET TimeZone = 'UTC'")
-    yield engine
-    engine.disconnect()
-
-
 def keyed(rng: random.Random) -> dict[str, Any]:
     """Random values, in which each of the `rows` has a text of its own, by which it is told."""
     row = values_of(rng)
@@ -39,7 +31,7 @@ def keyed(rng: random.Random) -> dict[str, Any]:
     return row
 
 
-def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], connection: Any) -> list[set[str]] | None:
+def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], engine: Engine) -> list[set[str]] | None:
     numbered = table_of(rows).append_column("place", pa.array(range(len(rows))))
     table = ibis.memtable(numbered)
     names = {name: table[name] for name in table.columns if name != "place"}
@@ -47,7 +39,7 @@ def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], connection: A
     keys = compile_printed_rows(checked.tree, names, case_id, b"key", {("rows",)}, lambda row: row["t"])
     if keys is None:
         return None
-    found = connection.to_pyarrow(eliminate_common(table.select("place", keys=keys)).order_by("place"))
+    found = engine.fetch_table(eliminate_common(table.select("place", keys=keys)).order_by("place"))
     return [{key for key in keys if key is not None} for keys in found["keys"].to_pylist()]
 
 
@@ -64,13 +56,13 @@ def traced(checked: CheckedTemplate, row: dict[str, Any]) -> set[str] | None:
 @pytest.mark.slow
 @looking(lean=60, deep=3000)
 @given(seed=st.integers(0, 2**48))
-def test_the_rows_behind_printed_values_are_those_that_the_interpreter_follows(seed: int, connection: Any) -> None:
+def test_the_rows_behind_printed_values_are_those_that_the_interpreter_follows(seed: int, engine: Engine) -> None:
     text, partials, checked = accepted(seed)
     rng = random.Random(seed)
     rows = [keyed(rng) for _ in range(ROWS)]
     expected = [traced(checked, row) for row in rows]
     try:
-        met = compiled(checked, rows, connection)
+        met = compiled(checked, rows, engine)
     except TooLarge:
         return
     for row, rows_met, rows_expected in zip(rows, met or [set()] * ROWS, expected, strict=True):
@@ -101,7 +93,7 @@ def test_the_rows_behind_printed_values_are_those_that_the_interpreter_follows(s
         ("{{ rows | unique(attribute='k') | map(attribute='n') | sum }}", {"R0", "R1"}),
     ],
 )
-def test_a_condition_decides_whose_values_are_printed(text: str, expected: set[str], connection: Any) -> None:
+def test_a_condition_decides_whose_values_are_printed(text: str, expected: set[str], engine: Engine) -> None:
     rng = random.Random(7)
     row = keyed(rng)
     item = values_of(rng)["row"]
@@ -112,4 +104,4 @@ def test_a_condition_decides_whose_values_are_printed(text: str, expected: set[s
     row["rows"][2]["items"] = [dict(item)]
     checked = check_template(parse_template(text, "t", "t"), SCOPE, lambda name: None)
     assert traced(checked, row) == expected
-    assert (compiled(checked, [row], connection) or [set()])[0] == expected
+    assert (compiled(checked, [row], engine) or [set()])[0] == expected

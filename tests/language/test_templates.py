@@ -1,18 +1,17 @@
 """One template, two ways: told by the interpreter case by case, and compiled into a column of the engine."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import ibis
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.engine import dialect
 from storymesh.engine.cse import eliminate_common
 from storymesh.engine.dialect import UNPRINTABLE
+from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.compile.templates import compile_template
@@ -25,35 +24,27 @@ from tests.support.generated import SCOPE, accepted, looking, rendered, table_of
 ROWS = 6
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Any]:
-    engine = ibis.duckdb.connect()
-    engine.raw_sql("SET TimeZone = 'UTC'")
-    yield engine
-    engine.disconnect()
-
-
-def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], connection: Any) -> list[str]:
+def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], engine: Engine) -> list[str]:
     """The engine's text for each row, in the order of the rows."""
     numbered = table_of(rows).append_column("place", pa.array(range(len(rows))))
     table = ibis.memtable(numbered)
     names = {name: table[name] for name in table.columns if name != "place"}
     told = compile_template(checked.tree, names, ibis.literal("case-1"), b"key")
-    found = connection.to_pyarrow(eliminate_common(table.select("place", text=told)).order_by("place"))
+    found = engine.fetch_table(eliminate_common(table.select("place", text=told)).order_by("place"))
     texts: list[str] = found["text"].to_pylist()
     return texts
 
 
 @looking(lean=60, deep=3000)
 @given(seed=st.integers(0, 2**48))
-def test_the_engine_tells_what_the_interpreter_tells(seed: int, connection: Any) -> None:
+def test_the_engine_tells_what_the_interpreter_tells(seed: int, engine: Engine) -> None:
     made = accepted(seed)
     text, partials, checked = made
     rng = random.Random(seed)
     rows = [values_of(rng) for _ in range(ROWS)]
     wanted = [rendered(checked, row) for row in rows]
     try:
-        met = compiled(checked, rows, connection)
+        met = compiled(checked, rows, engine)
     except TooLarge:
         return
     for row, expected, told in zip(rows, wanted, met, strict=True):
@@ -63,10 +54,10 @@ def test_the_engine_tells_what_the_interpreter_tells(seed: int, connection: Any)
             assert told == expected, (text, partials, row)
 
 
-def test_what_cannot_be_printed_is_marked(connection: Any) -> None:
+def test_what_cannot_be_printed_is_marked(engine: Engine) -> None:
     checked = check_template(parse_template("{{ f | number(2) }}", "t", "t"), SCOPE, lambda name: None)
     row = {**values_of(random.Random(1)), "f": float("inf")}
-    assert compiled(checked, [row], connection) == [UNPRINTABLE]
+    assert compiled(checked, [row], engine) == [UNPRINTABLE]
 
 
 def test_a_variable_may_be_set_from_another_many_times() -> None:

@@ -1,12 +1,13 @@
 """The typed tree: a partial is typed for each place where it is included, and null flows through a dot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import ibis
 import pytest
 
+from storymesh.engine.engine import Engine
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_template
@@ -35,14 +36,7 @@ PLACES = [None, *({"name": "Suez", "nickname": word, "port": port} for word in (
 TYPE = "struct<name: string, nickname: string, port: struct<name: string, nickname: string>>"
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Any]:
-    engine = ibis.duckdb.connect()
-    yield engine
-    engine.disconnect()
-
-
-def texts(template: str, rows: list[Mapping[str, Any]], connection: Any, **partials: str) -> list[str]:
+def texts(template: str, rows: list[Mapping[str, Any]], engine: Engine, **partials: str) -> list[str]:
     """Return the texts of some rows, on which the interpreter, the tracing one and the engine agree."""
     parsed = {f"{name}.jinja": parse_template(text, f"{name}.jinja", f"d/{name}") for name, text in partials.items()}
     tree = check_template(parse_template(template, "t", "d/t"), SCOPE, parsed.get).tree
@@ -52,24 +46,24 @@ def texts(template: str, rows: list[Mapping[str, Any]], connection: Any, **parti
     table = ibis.memtable([{**row, "n": n} for n, row in enumerate(rows)], schema={**kinds, "n": "int64"})
     names = {name: table[name] for name in SCOPE}
     column = compile_template(tree, names, ibis.literal("case-1"), KEY)
-    assert plain == connection.to_pyarrow(table.select("n", text=column).order_by("n"))["text"].to_pylist()
+    assert plain == engine.fetch_table(table.select("n", text=column).order_by("n"))["text"].to_pylist()
     return plain
 
 
-def test_one_partial_prints_the_codes_of_two_enums(connection: Any) -> None:
+def test_one_partial_prints_the_codes_of_two_enums(engine: Engine) -> None:
     template = "{% set code = waterway %}{% include 'code.jinja' %}; {% set code = cargo %}{% include 'code.jinja' %}"
-    assert texts(template, [ABSENT], connection, code="{{ code | label }}") == ["Suez Canal; Suez blend crude oil"]
+    assert texts(template, [ABSENT], engine, code="{{ code | label }}") == ["Suez Canal; Suez blend crude oil"]
 
 
-def test_one_partial_inside_another_prints_the_codes_of_two_enums(connection: Any) -> None:
+def test_one_partial_inside_another_prints_the_codes_of_two_enums(engine: Engine) -> None:
     template = "{% set code = waterway %}{% include 'outer.jinja' %}{% set code = cargo %}{% include 'outer.jinja' %}"
     partials = {"outer": "<{% include 'code.jinja' %}>", "code": "{{ code | label }}"}
-    assert texts(template, [ABSENT], connection, **partials) == ["<Suez Canal><Suez blend crude oil>"]
+    assert texts(template, [ABSENT], engine, **partials) == ["<Suez Canal><Suez blend crude oil>"]
 
 
-def test_one_partial_makes_a_pseudonym_and_leaves_one_alone(connection: Any) -> None:
+def test_one_partial_makes_a_pseudonym_and_leaves_one_alone(engine: Engine) -> None:
     template = "{% set who = person %}{% include 'who.jinja' %} {% set who = replaced %}{% include 'who.jinja' %}"
-    assert texts(template, [ABSENT], connection, who="{{ who | pseudonym }}") == ["p-9994b5c4dbba p-0123456789ab"]
+    assert texts(template, [ABSENT], engine, who="{{ who | pseudonym }}") == ["p-9994b5c4dbba p-0123456789ab"]
 
 
 NULL_FLOWS = {
@@ -87,6 +81,6 @@ NULL_FLOWS = {
 
 
 @pytest.mark.parametrize("template", NULL_FLOWS)
-def test_null_flows_through_a_dot(template: str, connection: Any) -> None:
+def test_null_flows_through_a_dot(template: str, engine: Engine) -> None:
     rows = [{**ABSENT, "place": place} for place in PLACES]
-    assert texts(template, rows, connection) == NULL_FLOWS[template]
+    assert texts(template, rows, engine) == NULL_FLOWS[template]

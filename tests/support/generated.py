@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal as Exact
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language.ast import Template
 from storymesh.language.interpret import Interpreter, as_value
+from storymesh.language.locale_formats import ENGLISH, locale_formats
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.scope import CheckedTemplate, Scope
 from storymesh.language.typecheck.templates import check_template
@@ -29,8 +31,10 @@ from storymesh.language.types import (
     Field,
     Float,
     Integer,
+    Json,
     Struct,
     Text,
+    Time,
     Timestamp,
     Type,
 )
@@ -67,9 +71,15 @@ PROPERTIES: Mapping[str, Field] = {
     "off": Field(Date(), True),
     "at": Field(Timestamp()),
     "till": Field(Timestamp(), True),
+    "clock": Field(Time()),
+    "stop": Field(Time(), True),
+    "doc": Field(Json(), True),
+    "h": Field(Decimal(38, 10), True),
 }
-INNER = Struct(dict(PROPERTIES), "inner")
-ROW = Struct({**PROPERTIES, "items": Field(Array(Field(INNER))), "first": Field(Integer())}, "row")
+PLACE = Struct({name: PROPERTIES[name] for name in ("n", "t", "u", "d", "at")}, "place")
+BELOW: Mapping[str, Field] = {"place": Field(PLACE), "spot": Field(PLACE, True), "tags": Field(Array(Field(Text())))}
+INNER = Struct({**PROPERTIES, **BELOW}, "inner")
+ROW = Struct({**PROPERTIES, **BELOW, "items": Field(Array(Field(INNER))), "first": Field(Integer())}, "row")
 SCOPE: Scope = {
     **PROPERTIES,
     "row": Field(ROW),
@@ -80,6 +90,11 @@ SCOPE: Scope = {
     "gaps": Field(Array(Field(Integer(), True))),
     "prices": Field(Array(Field(Decimal(10, 2)))),
     "floats": Field(Array(Field(Float()))),
+    "days": Field(Array(Field(Date()))),
+    "moments": Field(Array(Field(Timestamp()))),
+    "flags": Field(Array(Field(Boolean()))),
+    "holes": Field(Array(Field(Text(), True))),
+    "grid": Field(Array(Field(Array(Field(Integer()))))),
 }
 
 WORDS = (
@@ -98,6 +113,8 @@ TIMES = (
     datetime(1, 1, 1), datetime(2024, 2, 29), datetime(2024, 12, 31, 23, 59, 59, 999999), datetime(2024, 3, 3),
     datetime(1969, 12, 31, 23, 59, 59), datetime(2024, 3, 3, 9, 5, 7, 1), datetime(9999, 12, 31, 23, 59, 59),
 )  # fmt: skip
+CLOCKS = ("00:00:00", "09:30:00", "09:30:00.25", "23:59:59.999999")
+DOCUMENTS = ("{}", "[]", '{"a": [1, null], "b": "x y"}', "null", '"🚢"', "0.10")
 
 
 def value_of(place: Field, rng: random.Random, depth: int = 0) -> Any:
@@ -109,6 +126,10 @@ def value_of(place: Field, rng: random.Random, depth: int = 0) -> Any:
             return rng.choice(list(labels))
         case Text():
             return rng.choice(WORDS)
+        case Time():
+            return rng.choice(CLOCKS)
+        case Json():
+            return rng.choice(DOCUMENTS)
         case Integer():
             return rng.choice(WHOLES) if rng.random() < 0.3 else rng.randint(-5, 2000)
         case Float():
@@ -118,7 +139,7 @@ def value_of(place: Field, rng: random.Random, depth: int = 0) -> Any:
             digits = rng.choice(
                 [*edges, rng.randint(-99999, 99999), rng.randint(-(10**precision) + 1, 10**precision - 1)]
             )
-            return Exact(digits).scaleb(-scale)
+            return Exact(f"{digits}e-{scale}")  # `scaleb` would round to 28 digits
         case Boolean():
             return rng.random() < 0.5
         case Date():
@@ -139,14 +160,18 @@ def values_of(rng: random.Random, scope: Scope = SCOPE) -> dict[str, Any]:
 
 DAY, IS, LISTED, JOINED = '"day"', '"is", many="are"', 'listing("or")', 'join("/")'
 TEXT_FILTERS = ("upper", "lower", "capitalize", "title", "initials", "trim")
+PLAIN_LISTS = ("wholes", "wholes", "prices", "flags", "days", "moments", "row.tags")
+ORDERS = ("sort", "unique", "sort(reverse=true)")
+LANGUAGES = (*[ENGLISH] * 9, "de", "pl", "ar", "ja", "lv", "fr")
 LEAST = ("sum", "first | default(0)", "last | default(7)", "min | default(1)", "max | default(2)")
 
 
 class Maker:
     """Writes a random template. `near` are the names of the loops and sets around the place where it writes."""
 
-    def __init__(self, rng: random.Random, *, template: bool = True) -> None:
+    def __init__(self, rng: random.Random, *, template: bool = True, locale: str = ENGLISH) -> None:
         self.rng = rng
+        self.locale = locale
         self.template = template
         self.rows = ["row"] if template else ["row", "maybe"]
         self.lists = ["rows", "rows", "row.items"]
@@ -193,12 +218,22 @@ class Maker:
             lambda: f"({self.whole(smaller)} if {self.test(smaller)} else {self.whole(smaller)})",
             lambda: f"({self.leaf('n', 'm')} or {self.whole(smaller)})",
             lambda: f"({self.whole(smaller)} | round)",
-            *([lambda: "loop.index", lambda: "loop.length", lambda: "loop.revindex0"] if "loop" in self.sets else []),
+            lambda: f"({self.row_of(smaller)}.{self.pick('n', 'm', 'place.n')} | default({self.whole(0)}))",
+            lambda: (
+                f"((grid | {self.pick('first', 'last')} | default([{self.whole(0)}])) | {self.pick('length', 'sum')})"
+            ),
+            lambda: f'({self.rows_(smaller)} | map(attribute="{self.pick("n", "place.n")}") | {self.pick(*LEAST)})',
+            lambda: f"({self.leaf('n', 'm')} and {self.whole(smaller)})",
+            *(
+                [lambda: f"loop.{self.pick('index', 'index0', 'revindex', 'revindex0', 'length')}"] * 3
+                if "loop" in self.sets
+                else []
+            ),
         )()
 
     def exact(self, depth: int = 2) -> str:
         if depth == 0 or self.rng.random() < 0.4:
-            return self.leaf("d", "e")
+            return self.leaf("d", "e h")
         smaller = depth - 1
         return self.pick(
             lambda: f"({self.exact(smaller)} {self.pick('+', '-')} {self.pick(self.exact, self.whole)(smaller)})",
@@ -209,6 +244,9 @@ class Maker:
             lambda: f'({self.rows_(smaller)} | sum(attribute="d"))',
             lambda: f"({self.exact(smaller)} if {self.test(smaller)} else {self.exact(smaller)})",
             lambda: f"(prices | {self.pick('min', 'max', 'first')})",
+            lambda: f"({self.leaf('h', 'h')} | default({self.pick(self.exact, self.whole)(smaller)}))",
+            lambda: f"({self.mapped('d', 'place.d')} | {self.pick('sum', 'max | default(d)')})",
+            lambda: f"({self.row_of(smaller)}.d | default({self.leaf('d', 'e')}))",
         )()
 
     def float_(self, depth: int = 2) -> str:
@@ -222,7 +260,10 @@ class Maker:
             lambda: f"({self.leaf('f', 'g')} | default({self.pick('0', '0.0', '1.5')}))",
             lambda: f"({self.leaf('d', 'e')} | default({self.pick('0', '0.5')}))",
             lambda: f"({self.float_(smaller)} | {self.pick('abs', 'round', 'round(2)')})",
-            lambda: f"(floats | {self.pick('sum', 'first | default(0.0)', 'max | default(1)')})",
+            lambda: f"(floats | {self.pick('sum', 'first | default(0.0)', 'max | default(1)', 'min | default(d)')})",
+            lambda: f"(floats | sort{self.pick('', '(reverse=true)')} | {self.pick('first', 'last')} | default(0.5))",
+            lambda: f'({self.rows_(smaller)} | sum(attribute="f"))',
+            lambda: f"({self.mapped('f')} | {self.pick('sum', 'max | default(0.0)')})",
             lambda: f"(-{self.float_(smaller)})",
         )()
 
@@ -246,11 +287,22 @@ class Maker:
             f"({self.leaf('day', 'off')} if {self.test(0)} else {self.leaf('day', 'off')})",
             f"({self.leaf('at', 'till')} | default(at))",
             *(['(rows | map(attribute="at") | max | default(at))'] if depth else []),
+            f"(days | {self.pick('first', 'last', 'min', 'max')} | default({self.leaf('day', 'off')}))",
+            f"(moments | {self.pick('first', 'last', 'min', 'max')} | default({self.leaf('at', 'till')}))",
+            *([f"({self.row_of(0)}.{self.pick('at', 'place.at')} | default(at))"] if depth else []),
+            *[name for name, kind in self.sets.items() if kind == "moment"],
         )
 
+    def forms(self) -> str:
+        """A word for each form that numbers have in a language which is not English."""
+        others = [form for form in locale_formats(self.locale).forms if form != "one"]
+        return ", ".join(['"tag"', *(f'{form}="tag-{form}"' for form in others)]) if others else '"tag"'
+
     def format_(self) -> str:
+        if self.rng.random() < 0.2:
+            return self.pick("medium", "long", "full")
         return "".join(
-            self.pick("%Y", "%m", "%d", "%-d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%", " ", "-", "é")
+            self.pick("%Y", "%m", "%d", "%-d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%-m", "%%", " ", "-", "é")
             for _ in range(self.rng.randint(1, 5))
         )
 
@@ -268,7 +320,9 @@ class Maker:
             lambda: f"({self.leaf('k', 'q')} | label)",
             lambda: f"({self.number(smaller)} | number{self.pick('', '(1)', '(2)', '(digits=12)')})",
             lambda: f"({self.number(smaller)} | percent{self.pick('', '(1)')})",
-            lambda: f"({self.whole(smaller)} | plural({self.pick(DAY, IS)}))",
+            lambda: (
+                f"({self.whole(smaller)} | plural({self.pick(DAY, IS) if self.locale == ENGLISH else self.forms()}))"
+            ),
             lambda: f'({self.number(smaller)} | duration("{self.pick("seconds", "minutes", "hours", "days")}"))',
             lambda: f"({self.moment(smaller)} | date{self.pick('', '(' + chr(34) + self.format_() + chr(34) + ')')})",
             lambda: f"({self.texts(smaller)} | {self.pick('listing', LISTED, 'join', JOINED)})",
@@ -278,6 +332,13 @@ class Maker:
             lambda: f"({self.leaf('t', 'u')} or {self.text(smaller)})",
             lambda: f"({self.leaf('t', 'u')} | default({self.text(smaller)}))",
             lambda: f"({self.pick('t', 'n', 'u')} | pseudonym)",
+            lambda: f"({self.text(smaller)} | replace({self.text(0)}, {self.text(0)}))",
+            lambda: f"({self.pick(*PLAIN_LISTS)} | {self.pick('listing', JOINED)})",
+            lambda: f"({self.pick('wholes', 'prices', 'days', 'moments')} | {self.pick(*ORDERS)} | listing)",
+            lambda: f"({self.row_of(smaller)}.{self.pick('t', 'u', 'place.t', 'k')} | default({self.text(0)}))",
+            lambda: f"({self.mapped('place.t', 'k', 'n', 'day', 'at', 'u')} | listing)",
+            lambda: f"({self.leaf('clock', 'stop')} ~ ' ' ~ {self.leaf('clock', 'doc')})",
+            lambda: f"({self.leaf('t', 'u')} and {self.text(smaller)})",
             *([lambda: f"choose({self.text(smaller)}, {self.text(0)}, {self.whole(0)})"] if self.template else []),
         )()
 
@@ -288,14 +349,37 @@ class Maker:
 
     def printable(self, depth: int = 1) -> str:
         return self.pick(
-            self.text, self.text, self.whole, self.exact, lambda d: self.moment(), lambda d: self.leaf("b", "c")
+            self.text,
+            self.text,
+            self.text,
+            self.whole,
+            self.whole,
+            self.exact,
+            lambda d: self.moment(),
+            lambda d: self.leaf("b clock", "c stop doc"),
+            lambda d: f"({self.test(d)})",
         )(depth)
+
+    def mapped(self, *properties: str) -> str:
+        return f'({self.rows_(1)} | map(attribute="{self.pick(*properties)}"))'
+
+    def row_of(self, depth: int = 1) -> str:
+        """A row of a list, which may be null."""
+        ends = (
+            "first",
+            "last",
+            'min(attribute="n")',
+            'max(attribute="t")',
+            'max(attribute="at")',
+            'min(attribute="d")',
+        )
+        return f"({self.rows_(depth)} | {self.pick(*ends)})"
 
     def rows_(self, depth: int = 1) -> str:
         base = self.rng.choice(self.lists)
         if depth == 0 or self.rng.random() < 0.5:
             return base
-        number = self.rng.randint(0, 900)
+        number, picks = self.rng.randint(0, 900), self.pick("selectattr", "rejectattr")
         return self.pick(
             f'({base} | selectattr("{self.pick("n", "m", "u", "c", "e", "items")}"))',
             f'({base} | rejectattr("{self.pick("m", "u", "g", "till")}", "none"))',
@@ -304,6 +388,15 @@ class Maker:
             f'({base} | selectattr("f", "{self.pick("lt", "==")}", {self.pick("0.5", "3")}))',
             f'({base} | rejectattr("t", "{self.pick("eq", "ne")}", {self.literal()}))',
             f'({base} | selectattr("k", "in", ["A", t]))',
+            f'({base} | selectattr("n", "in", [{number}, {self.whole(0)}]))',
+            f'({base} | {picks}("{self.pick("b", "c")}", "{self.pick("true", "false")}"))',
+            f'({base} | {picks}("{self.pick("at", "day")}", "{self.pick("lt", "ge")}", {self.leaf("at", "off")}))',
+            f'({base} | selectattr("d", "{self.pick("lt", "ge", "==")}", {self.exact(0)}))',
+            f'({base} | rejectattr("place.n", "{self.pick("gt", "eq")}", {self.whole(0)}))',
+            f'({base} | selectattr("spot.u", "{self.pick("none", "defined")}"))',
+            f'({base} | sort(attribute="{self.pick("place.n", "place.t", "clock", "at")}"))',
+            f'({base} | unique(attribute="{self.pick("place.t", "at", "d")}"))',
+            f"({base} if {self.test(0)} else {self.rng.choice(self.lists)})",
             f'({base} | sort(attribute="{self.pick("n", "t", "f", "day", "d")}"{self.pick("", ", reverse=true")}))',
             f'({base} | unique(attribute="{self.pick("n", "t", "k", "b")}"))',
         )
@@ -315,7 +408,9 @@ class Maker:
             lambda: f'({self.rows_(0)} | rejectattr("u", "none") | map(attribute="u"))',
             lambda: f'({self.rows_(0)} | selectattr("u") | map(attribute="u"))',
             lambda: f"[{self.text(0)}, {self.text(0)}]",
-            lambda: f"(texts | {self.pick('sort', 'unique', 'sort(reverse=true)')})",
+            lambda: f"(texts | {self.pick(*ORDERS)})",
+            lambda: f"{self.rng.choice(self.rows)}.tags",
+            lambda: f"(texts if {self.test(0)} else [{self.text(0)}])",
         )()
 
     def list_(self, depth: int = 1) -> tuple[str, str]:
@@ -326,6 +421,11 @@ class Maker:
             lambda: ("wholes", "whole"),
             lambda: (f"[{self.whole(0)}, {self.whole(0)}, 3]", "whole"),
             lambda: ("gaps", "gap"),
+            lambda: ("holes", "hole"),
+            lambda: ("grid", "wholes"),
+            lambda: (self.pick("days", "moments", '(rows | map(attribute="at"))'), "moment"),
+            lambda: (f"(wholes | {self.pick(*ORDERS)})", "whole"),
+            lambda: ("flags", "flag"),
         )()
 
     def test(self, depth: int = 2) -> str:
@@ -349,6 +449,15 @@ class Maker:
             lambda: f"({self.list_(smaller)[0]})",
             lambda: f"({self.whole(0)} < {self.whole(0)} <= {self.whole(0)})",
             lambda: f"({self.leaf('n', 'm')} in [1, {self.whole(0)}, 2.5])",
+            lambda: f"({self.moment()} {self.pick('in', 'not in')} {self.pick('days', 'moments')})",
+            lambda: f"({self.leaf('clock', 'stop')} {compare} {self.leaf('clock', 'stop')})",
+            lambda: f"({self.exact(smaller)} in prices)",
+            lambda: f"({self.leaf('n', 'm')} not in wholes)",
+            lambda: f"({self.leaf('b', 'c')} {self.pick('==', '!=')} {self.test(0)})",
+            lambda: f"({self.row_of(0)}.u is {self.pick('none', 'not none', 'defined')})",
+            lambda: self.pick("true", "false"),
+            *([lambda: self.pick("loop.first", "loop.last", "not loop.last")] * 3 if "loop" in self.sets else []),
+            *[partial(str, name) for name, kind in self.sets.items() if kind == "flag"],
         )()
 
     def guard(self) -> str:
@@ -358,7 +467,8 @@ class Maker:
 
     def nullable(self) -> list[str]:
         found = ["m", "g", "e", "u", "q", "c", "off", "till", "row.m", "row.u", "row.g", "maybe", "maybe"]
-        found += [f"{row}.{name}" for row in self.rows if row not in ("row", "maybe") for name in ("m", "u")]
+        found += ["stop", "h", "row.spot", "row.spot.u", "row.doc"]
+        found += [f"{row}.{name}" for row in self.rows if row not in ("row", "maybe") for name in ("m", "u", "spot.n")]
         return found + [name for name, kind in self.sets.items() if kind != "loop"]
 
     # --- statements ---
@@ -404,8 +514,8 @@ class Maker:
         self.likely = [*likely, *paths]
         body = self.body(depth - 1, self.rng.randint(1, 2))
         self.likely, self.rows = likely, rows
-        text = f"{{% if {test} %}}{body}"
-        if self.rng.random() < 0.25:
+        text = f"{{%{self.pick('', '', '-')} if {test} {self.pick('', '', '-')}%}}{body}"
+        while self.rng.random() < 0.25:
             text += f"{{% elif {self.test(1)} %}}{self.body(depth - 1, 1)}"
         if self.rng.random() < 0.4:
             if shape < 0.15:
@@ -430,18 +540,27 @@ class Maker:
                 path = f"{name}.{self.pick('m', 'u', 'e', 'till')}"
                 test = f" if {path} is not none"
                 self.likely = [*likely, path, path]
-        elif kind in ("whole", "text"):
+        elif kind == "wholes":
+            self.fresh += 1
+            inner = f"{{% for v{self.fresh} in {name} %}}{{{{ v{self.fresh} + {self.whole(1)} }}}},{{% endfor %}}"
+            self.rows, self.lists, self.sets, self.likely = rows, lists, sets, likely
+            inner += f"{{{{ {name} | {self.pick('length', 'sum', 'listing')} }}}};"
+            return f"{{% for {name} in {items} %}}{inner}{{% endfor %}}"
+        elif kind in ("whole", "text", "moment", "flag"):
             self.sets[name] = kind
+            if self.rng.random() < 0.2:
+                test = f" if {self.test(0)}"
         elif self.rng.random() < 0.7:
             test = f" if {name} is not none"
-            self.sets[name] = "whole"
+            self.sets[name] = "whole" if kind == "gap" else "text"
         body = self.body(depth - 1, self.rng.randint(1, 2))
         self.rows, self.lists, self.sets, self.likely = rows, lists, sets, likely
         other = f"{{% else %}}{self.body(depth - 1, 1)}" if self.rng.random() < 0.3 else ""
-        return f"{{% for {name} in {items}{test} %}}{body}{other}{{% endfor %}}"
+        left, right = self.pick(("", ""), ("", ""), ("-", ""), ("", "-"))
+        return f"{{%{left} for {name} in {items}{test} %}}{body}{other}{{% endfor {right}%}}"
 
     def set_(self, depth: int) -> str:
-        kind = self.pick("text", "whole", "whole", "text", "maybe")
+        kind = self.pick("text", "whole", "whole", "text", "maybe", "moment", "flag")
         made = [name for name, known in self.sets.items() if known == kind]
         self.fresh += 1
         name = self.rng.choice(made) if made and self.rng.random() < 0.4 else self.pick(f"s{self.fresh}", "w", "_v")
@@ -449,18 +568,19 @@ class Maker:
             value = self.pick(*self.nullable(), "none", "rows | first | default(none)", "texts | last", "m")
             self.sets.pop(name, None)
             return f"{{% set {name} = {value} %}}"
-        value = self.text(2) if kind == "text" else self.whole(2)
+        makers = {"text": self.text, "whole": self.whole, "moment": lambda _: self.moment(), "flag": self.test}
+        value = makers[kind](2)
         text = f"{{% set {name} = {value} %}}"
         self.sets[name] = kind
         return text
 
 
-def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, CheckedTemplate] | None:
+def parse(text: str, partials: Mapping[str, str], locale: str) -> tuple[Template, CheckedTemplate] | None:
     """The template and what the checker found; None where it refuses."""
     try:
         template = parse_template(text, "t.jinja", "d/t.jinja")
         parsed = {name: parse_template(part, name, f"d/{name}") for name, part in partials.items()}
-        return template, check_template(template, SCOPE, parsed.get)
+        return template, check_template(template, SCOPE, parsed.get, locale=locale)
     except DefinitionErrors:
         return None
 
@@ -471,18 +591,24 @@ def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], CheckedTe
     About every second one is accepted; where not one of many is, the checker refuses what it should not.
     """
     rng = random.Random(seed)
+    locale = rng.choice(LANGUAGES)
     best: tuple[str, dict[str, str], CheckedTemplate] | None = None
     for attempt in range(10 * tries):
         if best is not None and (attempt >= tries or len(best[0]) > 150):
             return best
-        maker = Maker(rng)
-        partials = {"p.jinja": Maker(rng).body(1, 1)} if rng.random() < 0.2 else {}
+        maker = Maker(rng, locale=locale)
+        partials = {"p.jinja": Maker(rng, locale=locale).body(1, 1)} if rng.random() < 0.2 else {}
+        if partials and rng.random() < 0.3:
+            partials["q.jinja"] = Maker(rng, locale=locale).body(1, 1)
+            partials["p.jinja"] += rng.choice(
+                ['{% include "q.jinja" %}', "{% if b %}{% include 'q.jinja' %}{% endif %}"]
+            )
         text = maker.body(rng.randint(1, 3), rng.randint(1, 4))
         if partials:
             text += (
                 rng.choice(["", "{% for x in rows %}{% include 'p.jinja' %}{% endfor %}"]) + '{% include "p.jinja" %}'
             )
-        found = parse(text, partials)
+        found = parse(text, partials, locale)
         if found is not None and (best is None or len(text) > len(best[0])):
             best = text, partials, found[1]
     raise AssertionError(f"the checker accepts none of {10 * tries} templates of the seed {seed}")
@@ -503,7 +629,7 @@ def rendered(checked: CheckedTemplate, names: Mapping[str, Any]) -> str | NotInL
 
 def arrow_type(type_: Type) -> pa.DataType:
     match type_:
-        case Text():
+        case Text() | Time() | Json():
             return pa.string()
         case Integer():
             return pa.int64()

@@ -169,18 +169,11 @@ def tell(
     """case_id -> what the engine says. `ranks` are the places of the cases' splits, `periods` those of the splits in
     whose period they lie; without, all are in the first."""
     case, cast, seen = typed(mesh)
-    connection = engine().connection
-    made: list[str] = []
+    made: list[ibis.Table] = []
 
     def stored(table: Any) -> Any:
-        name = ibis.util.gen_name("small")
-        made.append(name)
-        if not isinstance(table, pa.Table):
-            return connection.create_table(name, table, temp=True)
-        connection.con.register("given_rows", table)
-        connection.raw_sql(f'CREATE TEMP TABLE "{name}" AS FROM given_rows')
-        connection.con.unregister("given_rows")
-        return connection.table(name)
+        made.append(engine().materialize(table))
+        return made[-1]
 
     def given(role: str) -> Any:
         product = mesh.cast[role]
@@ -195,7 +188,7 @@ def tell(
         told |= {name: cases[name] for name in ("hindsight", "question", "outcome", "known") if name in cases.columns}
         told |= {f"h_{role}": value for role, value in hindsight.items()}
         told |= {f"q_{role}": value for role, value in question.items()}
-        rows = connection.to_pyarrow(cases.select(**told)).to_pylist()
+        rows = engine().fetch_rows(cases.select(**told))
         assert len(rows) == len({row["case_id"] for row in rows})
         remembered = _precedents(case, cases, seen, (ranks, periods), stored, rows)
         return {
@@ -214,8 +207,8 @@ def tell(
             for row in rows
         }
     finally:
-        for name in reversed(made):
-            connection.raw_sql(f'DROP TABLE IF EXISTS "{name}"')
+        for table in reversed(made):
+            engine().drop(table)
 
 
 def _precedents(
@@ -239,8 +232,9 @@ def _precedents(
     joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
     levels = [[formula.name for formula in level] for level in seen.match]
     alone = placed == (None, None)  # one split, which is in time whatever a day says
-    probes = stored(find_precedents(joined, case.precedents, levels, list(seen.facts), chronological=alone))
+    once = engine().compute_once
+    probes = stored(find_precedents(joined, case.precedents, levels, list(seen.facts), once, chronological=alone))
     asked = add_precedents(joined, probes).select("case_id", "precedents")
-    found = engine().connection.to_pyarrow(asked.filter(asked["precedents"].notnull()))
+    found = engine().fetch_table(asked.filter(asked["precedents"].notnull()))
     assert len(found) == len(set(found["case_id"].to_pylist()))
     return {row["case_id"]: row["precedents"] for row in found.to_pylist()}
