@@ -185,17 +185,16 @@ def test_json_lines_may_have_nested_values_and_missing_fields(desk: Desk) -> Non
     assert [(row["id"], row["legs"]) for row in desk.published()] == [("7", None), ("a", [{"km": 3}])]
 
 
-def edited_excel(path: Path, lines: list[list[Any]], old: str, new: str) -> None:
-    """Write a workbook in whose sheet a part of the XML is another."""
+def edited_excel(path: Path, lines: list[list[Any]], old: str, new: str, part: str = "sheet1.xml") -> None:
+    """Write a workbook of whose XML one part, or every part of which the path ends with `part`, is another."""
     write_excel(path, lines)
     with ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    sheet = parts["xl/worksheets/sheet1.xml"].decode()
-    assert old in sheet
-    parts["xl/worksheets/sheet1.xml"] = sheet.replace(old, new).encode()
+    edited = {name: text.replace(old.encode(), new.encode()) for name, text in parts.items() if name.endswith(part)}
+    assert edited != {name: parts[name] for name in edited}
     with ZipFile(path, "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(name, part)
+        for name, text in {**parts, **edited}.items():
+            archive.writestr(name, text)
 
 
 MOMENT = pa.timestamp("us")
@@ -315,6 +314,25 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),
     ("broken json", "sources/x.jsonl", b'{"id": "a"}\n{"id": \n', "line 2 is not JSON: Expecting value (character 8)"),
 ]  # fmt: skip
+
+
+def test_a_workbook_of_the_strict_standard_is_told_apart(desk: Desk) -> None:
+    transitional, strict = "schemas.openxmlformats.org/officeDocument/2006/", "purl.oclc.org/ooxml/officeDocument/"
+    edited_excel(write(desk, "x.xlsx", ""), EXCEL_ROWS, transitional, strict, part="")
+    with pytest.raises(SourceUnreadable, match='this is a "Strict Open XML" workbook \\(save it as "Excel Workbook'):
+        desk.source_rows("x.xlsx")
+
+
+def test_a_workbook_of_charts_alone_has_no_rows(desk: Desk) -> None:
+    from openpyxl import Workbook
+    from openpyxl.chart import BarChart
+
+    workbook = Workbook()
+    workbook.create_chartsheet().add_chart(BarChart())
+    workbook.remove(workbook.worksheets[0])
+    workbook.save(write(desk, "x.xlsx", ""))
+    with pytest.raises(SourceUnreadable, match="the workbook has no sheet with cells"):
+        desk.source_rows("x.xlsx")
 
 
 @pytest.mark.parametrize(("source", "content", "words"), [c[1:] for c in UNREADABLE], ids=[c[0] for c in UNREADABLE])
