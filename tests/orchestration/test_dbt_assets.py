@@ -1,9 +1,11 @@
 """dbt models in Dagster: read from dbt's manifest, built on published products, and explained when they break."""
 
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -16,9 +18,11 @@ from storymesh.mesh.check import check_files
 from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.assets.dbt_models import results_before, wait_for_database
+from storymesh.orchestration.assets.dbt_build import dbt_pool, wait_for_database
+from storymesh.orchestration.assets.dbt_models import results_before
 from storymesh.orchestration.assets.states import domain_database
-from storymesh.orchestration.run.events import RunEvent, StepSuccess
+from storymesh.orchestration.instance import open_instance
+from storymesh.orchestration.run.events import RunEvent, StepStart, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.dbt_server import preloaded_dbt
@@ -53,9 +57,14 @@ def with_desk(parsed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(parsed, tmp_path / "harbour", symlinks=True))
 
 
-def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
+def run(root: Path, watch: Callable[[RunEvent], object] = id) -> tuple[RunOutcome, list[RunEvent]]:
     events: list[RunEvent] = []
-    return execute_run(load_mesh(root), [], events.append, root / "run.log"), events
+
+    def listen(event: RunEvent) -> None:
+        events.append(event)
+        watch(event)
+
+    return execute_run(load_mesh(root), [], listen, root / "run.log"), events
 
 
 def rows(mesh: Mesh) -> list[tuple[object, ...]]:
@@ -99,8 +108,31 @@ def test_a_test_that_reads_other_models_waits_for_them(with_desk: Path) -> None:
     assert job.execute_in_process(asset_selection=[notes]).success
 
 
+def at_repairs(then: Callable[[], object]) -> Callable[[RunEvent], object]:
+    """Return what watches a run, and does something when `yard.repairs` begins: before the step of the models."""
+    return lambda event: event == StepStart("yard.repairs") and then()
+
+
+def await_file(path: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not path.is_file():
+        assert time.monotonic() < deadline, f"nobody has made {path}"
+        time.sleep(0.05)
+
+
 def test_models_read_published_products_and_break_alone(with_desk: Path) -> None:
-    outcome, events = run(with_desk)
+    mesh, results = load_mesh(with_desk), with_desk / ".storymesh/desk/dbt/target/run_results.json"
+    # dbt begins once what it reads is published. A run that is stopped before the step of the models ends it.
+    with pytest.raises(KeyboardInterrupt):
+        run(with_desk, at_repairs(lambda: signal.raise_signal(signal.SIGINT)))
+    with mesh.open_engine() as engine:
+        assert engine.describe_database_lock(domain_database(mesh, "desk")) is None
+    with open_instance(mesh) as instance:
+        assert instance.event_log_storage.get_concurrency_info(dbt_pool("desk")).active_slot_count == 0
+    results.unlink(missing_ok=True)
+
+    # It works beside other steps: the run waits here for what it leaves when it has ended.
+    outcome, events = run(with_desk, at_repairs(lambda: await_file(results)))
     assert outcome.success, outcome.failures
     assert {product.product: product.rows for product in outcome.products} == {
         "fleet.boats": 6,
@@ -112,10 +144,10 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     assert steps.index("fleet.boats") < steps.index("desk: dbt models") < steps.index("desk.berths")
 
     # Nothing has changed, so dbt is not asked: its models and tests are told as they were.
-    built = (with_desk / ".storymesh/desk/dbt/target/run_results.json").stat().st_mtime_ns
+    built = results.stat().st_mtime_ns
     outcome, events = run(with_desk)
     assert outcome.success, outcome.failures
-    assert (with_desk / ".storymesh/desk/dbt/target/run_results.json").stat().st_mtime_ns == built
+    assert results.stat().st_mtime_ns == built
     (models,) = (event for event in events if isinstance(event, StepSuccess) and event.step == "desk: dbt models")
     assert models.unchanged
 

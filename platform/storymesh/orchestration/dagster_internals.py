@@ -93,6 +93,23 @@ def assets_built_on(job: dg.JobDefinition, keys: Collection[dg.AssetKey]) -> dic
     return {key: cause for key, cause in found.items() if key != cause}
 
 
+def assets_read_by_step(job: dg.JobDefinition, step: str) -> dict[dg.AssetKey, bool]:
+    """Return the assets that a step reads and does not make itself, each with whether the job makes it."""
+    graph, chosen = job.asset_layer.asset_graph, job.asset_layer.selected_asset_keys
+    keys = set(asset_keys_of_step(job, step))
+    parents = {parent for key in keys for parent in graph.get(key).parent_keys} - keys
+    return {key: key in chosen for key in parents}
+
+
+def claim_pool_slot(instance: dg.DagsterInstance, run_id: str, step: str, pool: str) -> bool:
+    """Claim a slot of a pool for a step of a run before it begins. It has the slot then, and need not wait for it."""
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        return False
+    with InstanceConcurrencyContext(instance, run) as pools:
+        return pools.claim(pool, step)
+
+
 def instance_without_compute_logs(home: Path) -> dg.DagsterInstance:
     """Return the instance of the folder `home`; what steps print stays in this process, not in files of its own."""
     from dagster._core.instance.ref import InstanceRef

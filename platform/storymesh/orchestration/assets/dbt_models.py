@@ -3,19 +3,16 @@
 The models and what they depend on come from dbt's manifest (`dbt_manifest.py`).
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from storymesh.contract.audit import prepare_audit
-from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError, TransformFailed
 from storymesh.mesh.dbt_manifest import (
     dbt_manifest,
@@ -25,28 +22,31 @@ from storymesh.mesh.dbt_manifest import (
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.column_lineage import add_column_lineage
+from storymesh.orchestration.assets.dbt_build import (
+    dbt_pool,
+    dbt_step,
+    prepare_build,
+    take_begun_build,
+    wait_for_database,
+)
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
-from storymesh.orchestration.assets.states import input_snapshots
 from storymesh.orchestration.dagster_internals import (
-    dbt_resource_class,
     import_dagster_dbt,
     latest_check_evaluations,
 )
 from storymesh.orchestration.failures import as_dagster_failure, asset_failures
-from storymesh.product.dbt_messages import explain_dbt_error, hide_values_of_rows
+from storymesh.product.dbt_messages import explain_dbt_error
 from storymesh.product.dbt_process import was_ended
-from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
+from storymesh.product.dbt_project import failed_nodes, took_too_long
 from storymesh.product.dbt_server import is_preloaded, server_address
-from storymesh.product.dbt_state import DbtBuildState
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtProject
 
 PARALLEL_PARSES = 2
-DATABASE_WAIT_S = 120.0
 
 
 class DbtBuildConfig(dg.Config):
@@ -91,66 +91,44 @@ def parse_dbt_projects(mesh: Mesh) -> None:
         list(parsed)
 
 
-def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
-    """Wait until no other process holds the database: a killed run may leave a dbt behind that is still writing.
-
-    Raises TransformFailed when it is still held after `wait_s` seconds.
-    """
-    deadline = time.monotonic() + wait_s
-    while database.exists() and (holder := engine.describe_database_lock(database)):
-        if time.monotonic() > deadline:
-            message = f"another process holds {database}: {holder}"
-            raise TransformFailed(message, "end it, or wait for it, and run again")
-        time.sleep(0.5)
-
-
 def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
+    translator = _translator(mesh, domain)
+
     @import_dagster_dbt().dbt_assets(  # type: ignore[untyped-decorator]
         manifest=manifest,
-        name=f"models_{domain}",
-        dagster_dbt_translator=_translator(mesh, domain),
-        pool=f"{domain}_duckdb",
+        name=dbt_step(domain),
+        dagster_dbt_translator=translator,
+        pool=dbt_pool(domain),
     )
     def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
         with asset_failures(context):
-            inputs = input_snapshots(mesh, domain, _inputs_of_selection(mesh, context))
-            with mesh.open_engine() as engine:
-                folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
-                project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
-                state = DbtBuildState(project, access, manifest, _names(context))
-                if not config.full_refresh and state.is_current() and (before := results_before(context)) is not None:
-                    context.log.info("nothing that dbt reads has changed since it built these models")
-                    yield from before
-                    return
-                wait_for_database(engine, project.database)
-            state.forget()
-            executable, *options = project.command()
-            dbt = dbt_resource_class(hide_values_of_rows)(
-                project_dir=str(project.project_dir),
-                profiles_dir=str(project.profiles_dir),
-                dbt_executable=executable,
-                # dbt's own command line follows that of the process that leaves the environment behind.
-                global_config_flags=[
-                    *options,
-                    "--no-use-colors",
-                    "--no-version-check",
-                    "--no-send-anonymous-usage-stats",
-                ],
-            )
-            results = project.target_path / "run_results.json"
-            results.unlink(missing_ok=True)
-            command = ["build", *(["--full-refresh"] if config.full_refresh else [])]
-            invocation = dbt.cli(command, context=context, target_path=project.target_path, raise_on_error=False)
+            if (begun := take_begun_build(domain)) is not None:
+                build, invocation = begun
+                invocation.context, invocation.manifest = context, manifest
+                invocation.dagster_dbt_translator = translator
+            else:
+                with mesh.open_engine() as engine:
+                    required = _inputs_of_selection(mesh, context)
+                    build = prepare_build(mesh, domain, manifest, engine, required, _names(context))
+                    current = not config.full_refresh and build.state.is_current()
+                    if current and (before := results_before(context)) is not None:
+                        context.log.info("nothing that dbt reads has changed since it built these models")
+                        yield from before
+                        return
+                    wait_for_database(engine, build.project.database)
+                invocation = build.begin(context, full_refresh=config.full_refresh)
             if is_preloaded():
                 prepare_audit(mesh.contract(product.id) for product in mesh.products_of(domain))
+            project = build.project
             for event in invocation.stream():
-                yield add_column_lineage(event, domain, manifest, project.target_path, inputs)
+                yield add_column_lineage(event, domain, manifest, project.target_path, build.inputs)
             if not invocation.is_successful():
                 if was_ended(invocation.process.returncode):
                     raise took_too_long(project, "build", project.target_path)
-                failed = "; ".join(failed_nodes(project)) or explain_dbt_error(str(invocation.get_error()), folder)
-                raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
-            state.record()
+                failed = failed_nodes(project)
+                cause = "; ".join(failed) or explain_dbt_error(str(invocation.get_error()), project.folder)
+                raise TransformFailed(f"the dbt project of '{domain}' did not build: {cause}")
+            build.state.record()
 
     assets: dg.AssetsDefinition = build_models
     return assets

@@ -23,6 +23,7 @@ from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.dbt_build import dbt_pool
 from storymesh.orchestration.assets.file_metadata import gathered_files
 from storymesh.orchestration.assets.file_shards import shard_count
 from storymesh.orchestration.assets.keys import MODELS, SHARDS, model_key, product_key, shards_key
@@ -58,6 +59,8 @@ VOLUME_WORDS = "the product has at least half and at most twice the rows of the 
 PUBLISHED = "published"
 PUBLISHED_WORDS = "the rows are published; where they are not, readers keep the snapshot before, and this says why"
 NOT_LOOKED_AT = "not_looked_at"
+# A product that can be published is: dbt works meanwhile, and may begin for others that read it.
+BEFORE_OTHERS = {"dagster/priority": "1"}
 
 
 def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
@@ -70,6 +73,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         specs=[_asset_spec(mesh, product, contract)],
         check_specs=list(_check_specs(contract, key)),
         pool=pool_of_product(product),
+        op_tags=BEFORE_OTHERS,
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with asset_failures(context):
@@ -138,7 +142,7 @@ def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
 
 def pool_of_product(product: Product) -> str:
     """Return the pool of a product: it has one writer, and a dbt model is read while nobody writes its database."""
-    return f"{product.domain}_duckdb" if product.is_model else f"{product.domain}_{product.name}"
+    return dbt_pool(product.domain) if product.is_model else f"{product.domain}_{product.name}"
 
 
 def checks_by_name(contract: Contract) -> dict[str, Check]:

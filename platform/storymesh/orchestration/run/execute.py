@@ -8,7 +8,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +18,7 @@ from storymesh.atomic_write import open_private
 from storymesh.engine.open import children_ahead
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.assets.dbt_build import dbt_builds_ahead
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
 from storymesh.orchestration.assets.keys import MODELS, SHARDS, product_key
 from storymesh.orchestration.assets.sources import raw_file_updates, raw_files_of
@@ -74,6 +75,7 @@ def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log
     job = dg.define_asset_job(JOB, selection=selection)
     loggers = {"file": _file_logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
+    resolved = merged.resolve_job_def(JOB)
     observer = RunObserver(mesh, listener)
     with (
         kept_database_engines(),
@@ -84,10 +86,10 @@ def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log
         _closing_abandoned_runs(instance),
         idle_pool_waiting(),
         progress_listener(observer.on_progress),
+        nullcontext() if terms else dbt_builds_ahead(mesh, resolved, instance, run_id),
     ):
         _report_raw_files(mesh, merged, instance)
         instance.add_event_listener(run_id, observer.on_log_entry)
-        resolved = merged.resolve_job_def(JOB)
         on_lineage = lineage_listener(resolved, run_id)
         instance.add_event_listener(run_id, lambda entry: entry.dagster_event and on_lineage(entry.dagster_event))
         try:

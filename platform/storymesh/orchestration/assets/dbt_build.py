@@ -1,0 +1,209 @@
+"""The `dbt build` of a domain, which a run of the whole mesh begins ahead of the step that waits for it.
+
+Such a run executes its steps one after another, while dbt works in a process of its own: that begins as soon as all
+that the models read has been made, and the steps before its own go on beside it. What it says is kept until that step,
+for which it is the same build: its results, its failure, its interruption.
+"""
+
+import subprocess
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import TransformFailed
+from storymesh.mesh.dbt_manifest import dbt_manifest, has_dbt_project
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.assets.keys import product_key
+from storymesh.orchestration.assets.states import input_snapshots
+from storymesh.orchestration.dagster_internals import assets_read_by_step, claim_pool_slot, dbt_resource_class
+from storymesh.product.dbt_messages import hide_values_of_rows
+from storymesh.product.dbt_project import DbtProject, prepare_dbt
+from storymesh.product.dbt_state import DbtBuildState
+from storymesh.product.store import Snapshot
+
+if TYPE_CHECKING:
+    from dagster_dbt import DbtCliInvocation
+
+DATABASE_WAIT_S = 120.0
+_STOP_S = 10.0
+_ahead: "_BuildsAhead | None" = None
+
+
+def dbt_step(domain: str) -> str:
+    """Return the name of the step that builds a domain's models."""
+    return f"models_{domain}"
+
+
+def dbt_pool(domain: str) -> str:
+    """Return the pool of all steps that write or read the database of a domain's models."""
+    return f"{domain}_duckdb"
+
+
+@dataclass(frozen=True)
+class DbtBuild:
+    """A `dbt build` of a domain that is prepared. `inputs` are the snapshots that its models read, by product."""
+
+    project: DbtProject
+    state: DbtBuildState
+    inputs: Mapping[str, Snapshot]
+
+    def begin(
+        self, context: dg.AssetExecutionContext | None = None, *, full_refresh: bool = False
+    ) -> "DbtCliInvocation":
+        """Start dbt, for what is selected in `context`: all models, without one."""
+        self.state.forget()
+        executable, *options = self.project.command()
+        dbt = dbt_resource_class(hide_values_of_rows)(
+            project_dir=str(self.project.project_dir),
+            profiles_dir=str(self.project.profiles_dir),
+            dbt_executable=executable,
+            # dbt's own command line follows that of the process that leaves the environment behind.
+            global_config_flags=[
+                *options,
+                "--no-use-colors",
+                "--no-version-check",
+                "--no-send-anonymous-usage-stats",
+            ],
+        )
+        (self.project.target_path / "run_results.json").unlink(missing_ok=True)
+        command = ["build", *(["--full-refresh"] if full_refresh else [])]
+        return dbt.cli(command, context=context, target_path=self.project.target_path, raise_on_error=False)
+
+
+def prepare_build(
+    mesh: Mesh,
+    domain: str,
+    manifest: Mapping[str, Any],
+    engine: Engine,
+    required: Collection[str],
+    selected: Collection[str] = (),
+) -> DbtBuild:
+    """Return the build of a domain's models, of which some may be `selected`; `manifest` is dbt's.
+
+    Raises NotPublished when a product that is `required` has not been published.
+    """
+    inputs = input_snapshots(mesh, domain, required)
+    folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
+    project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
+    return DbtBuild(project, DbtBuildState(project, access, manifest, selected), inputs)
+
+
+def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
+    """Wait until no other process holds the database: a killed run may leave a dbt behind that is still writing.
+
+    Raises TransformFailed when it is still held after `wait_s` seconds.
+    """
+    deadline = time.monotonic() + wait_s
+    while database.exists() and (holder := engine.describe_database_lock(database)):
+        if time.monotonic() > deadline:
+            message = f"another process holds {database}: {holder}"
+            raise TransformFailed(message, "end it, or wait for it, and run again")
+        time.sleep(0.5)
+
+
+@contextmanager
+def dbt_builds_ahead(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Within it, a run of the job, which makes the whole mesh in this process, begins each build as early as it can.
+
+    A build that no step has taken when it ends, since somebody stopped the run, is ended too.
+    """
+    global _ahead
+    _ahead = ahead = _BuildsAhead(mesh, job, instance, run_id)
+    instance.add_event_listener(run_id, ahead.on_log_entry)
+    try:
+        yield
+    finally:
+        _ahead = None
+        ahead.close()
+
+
+def take_begun_build(domain: str) -> "tuple[DbtBuild, DbtCliInvocation] | None":
+    """Return the build of the domain that has begun ahead of its step, for that step; None where none has."""
+    return None if _ahead is None else _ahead.begun.pop(domain, None)
+
+
+class _BuildsAhead:
+    """The builds of one run that have begun and that no step has taken yet: `begun`."""
+
+    def __init__(self, mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> None:
+        self._mesh = mesh
+        self._instance = instance
+        self._run_id = run_id
+        domains = [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]
+        self._read = {domain: assets_read_by_step(job, dbt_step(domain)) for domain in domains}
+        self._awaited = {domain: {key for key, made in read.items() if made} for domain, read in self._read.items()}
+        self.begun: dict[str, tuple[DbtBuild, DbtCliInvocation]] = {}
+
+    def on_log_entry(self, entry: dg.EventLogEntry) -> None:
+        """Begin what can begin after an event of the run."""
+        event = entry.dagster_event
+        if event is None:
+            return
+        if event.event_type is DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None:
+            for awaited in self._awaited.values():
+                awaited.discard(event.asset_key)
+        if event.event_type in (DagsterEventType.RUN_START, DagsterEventType.STEP_SUCCESS):
+            for domain in [domain for domain, awaited in self._awaited.items() if not awaited]:
+                del self._awaited[domain]
+                with suppress(Exception):  # the step meets the same, and explains it
+                    self._begin(domain)
+
+    def _begin(self, domain: str) -> None:
+        """Begin the build of a domain, where there is something to build and nobody else is at its database."""
+        if not claim_pool_slot(self._instance, self._run_id, dbt_step(domain), dbt_pool(domain)):
+            return
+        mesh, manifest = self._mesh, dbt_manifest(self._mesh, domain)
+        required = {product for product in mesh.products if product_key(product) in self._read[domain]}
+        with mesh.open_engine() as engine:
+            build = prepare_build(mesh, domain, manifest, engine, required)
+            database = build.project.database
+            if build.state.is_current() or (database.exists() and engine.describe_database_lock(database)):
+                return
+        invocation = build.begin()
+        process: Any = invocation.process
+        process.stdout = _LinesAhead(process.stdout)
+        self.begun[domain] = build, invocation
+
+    def close(self) -> None:
+        """End what no step has taken, since the run ended before."""
+        for _, invocation in self.begun.values():
+            invocation.process.terminate()  # which is handed on to dbt
+        for _, invocation in self.begun.values():
+            with suppress(subprocess.TimeoutExpired):
+                invocation.process.wait(_STOP_S)
+            invocation.process.kill()
+            invocation.process.wait()
+        self._instance.event_log_storage.free_concurrency_slots_for_run(self._run_id)
+
+
+class _LinesAhead:
+    """The output of a process, read before anybody asks for it, so that the process need not wait."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self.closed = False
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        threading.Thread(target=self._read, args=(output,), daemon=True).start()
+
+    def _read(self, output: IO[bytes]) -> None:
+        with output:
+            for line in output:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._lines.get, None)
+
+    def __enter__(self) -> "_LinesAhead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
