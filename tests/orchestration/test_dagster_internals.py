@@ -90,12 +90,33 @@ def test_an_instance_opens_without_files_for_what_steps_print(tmp_path: Path) ->
         internals.assign_free_pool_slots(instance)
 
 
-def test_the_assets_of_a_step_are_known() -> None:
-    @dg.asset(key=["desk", "ships"])
+def test_a_step_has_the_slot_of_its_pool_that_was_claimed_for_it_before(tmp_path: Path) -> None:
+    with internals.instance_without_compute_logs(tmp_path) as instance:
+        instance.event_log_storage.set_concurrency_slots("desk", 1)
+        job = dg.Definitions([dg.AssetSpec("a")], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+        first, second = (instance.create_run_for_job(job).run_id for _ in range(2))
+        assert internals.claim_pool_slot(instance, first, "models", "desk")
+        assert not internals.claim_pool_slot(instance, second, "models", "desk")
+        assert internals.claim_pool_slot(instance, first, "models", "desk"), "as the step itself does"
+        instance.event_log_storage.free_concurrency_slots_for_run(first)
+        assert internals.claim_pool_slot(instance, second, "models", "desk")
+        assert not internals.claim_pool_slot(instance, "of no run", "models", "harbour")
+
+
+def test_the_assets_that_a_step_makes_and_reads_are_known() -> None:
+    @dg.asset(key=["desk", "ships"], deps=["weather"])
     def ships() -> None: ...
 
-    job = dg.Definitions([ships], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    @dg.multi_asset(specs=[dg.AssetSpec("routes", deps=[ships, "tides"]), dg.AssetSpec("stops", deps=["routes"])])
+    def plan(): ...  # type: ignore[no-untyped-def]
+
+    job = dg.Definitions([ships, plan], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     assert internals.asset_keys_of_step(job, "desk__ships") == [dg.AssetKey(["desk", "ships"])]
+    assert internals.assets_read_by_step(job, "desk__ships") == {dg.AssetKey("weather"): False}
+    assert internals.assets_read_by_step(job, "plan") == {
+        dg.AssetKey(["desk", "ships"]): True,
+        dg.AssetKey("tides"): False,
+    }
 
 
 def test_dbt_itself_is_not_imported_with_dagster_dbt() -> None:

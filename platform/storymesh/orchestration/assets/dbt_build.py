@@ -20,13 +20,18 @@ from dagster import DagsterEventType
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import TransformFailed
-from storymesh.mesh.dbt_manifest import dbt_manifest, has_dbt_project
+from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import product_key
 from storymesh.orchestration.assets.states import input_snapshots
-from storymesh.orchestration.dagster_internals import assets_read_by_step, claim_pool_slot, dbt_resource_class
+from storymesh.orchestration.dagster_internals import (
+    asset_keys_of_step,
+    assets_read_by_step,
+    claim_pool_slot,
+    dbt_resource_class,
+)
 from storymesh.product.dbt_messages import hide_values_of_rows
-from storymesh.product.dbt_project import DbtProject, prepare_dbt
+from storymesh.product.dbt_project import DbtProject, allowed_paths, prepare_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.store import Snapshot
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from dagster_dbt import DbtCliInvocation
 
 DATABASE_WAIT_S = 120.0
+SMALL_BYTES = 32 * 2**20
 _STOP_S = 10.0
 _ahead: "_BuildsAhead | None" = None
 
@@ -138,7 +144,7 @@ class _BuildsAhead:
         self._mesh = mesh
         self._instance = instance
         self._run_id = run_id
-        domains = [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]
+        domains = [domain for domain in mesh.domains if asset_keys_of_step(job, dbt_step(domain))]
         self._read = {domain: assets_read_by_step(job, dbt_step(domain)) for domain in domains}
         self._awaited = {domain: {key for key, made in read.items() if made} for domain, read in self._read.items()}
         self.begun: dict[str, tuple[DbtBuild, DbtCliInvocation]] = {}
@@ -151,11 +157,18 @@ class _BuildsAhead:
         if event.event_type is DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None:
             for awaited in self._awaited.values():
                 awaited.discard(event.asset_key)
+        if event.event_type is DagsterEventType.STEP_START and event.step_key is not None:
+            self._awaited.pop(event.step_key.removeprefix(dbt_step("")), None)  # it builds for itself from here on
         if event.event_type in (DagsterEventType.RUN_START, DagsterEventType.STEP_SUCCESS):
-            for domain in [domain for domain, awaited in self._awaited.items() if not awaited]:
-                del self._awaited[domain]
+            ready = [domain for domain, awaited in self._awaited.items() if not awaited]
+            while ready and not self._is_busy():
+                del self._awaited[ready[0]]
                 with suppress(Exception):  # the step meets the same, and explains it
-                    self._begin(domain)
+                    self._begin(ready.pop(0))
+
+    def _is_busy(self) -> bool:
+        """Return True while a build goes on: there is memory and a core for one beside the run."""
+        return any(invocation.process.poll() is None for _, invocation in self.begun.values())
 
     def _begin(self, domain: str) -> None:
         """Begin the build of a domain, where there is something to build and nobody else is at its database."""
@@ -166,7 +179,8 @@ class _BuildsAhead:
         with mesh.open_engine() as engine:
             build = prepare_build(mesh, domain, manifest, engine, required)
             database = build.project.database
-            if build.state.is_current() or (database.exists() and engine.describe_database_lock(database)):
+            held = database.exists() and engine.describe_database_lock(database)
+            if build.state.is_current() or held or not _reads_little(mesh, domain):
                 return
         invocation = build.begin()
         process: Any = invocation.process
@@ -183,6 +197,14 @@ class _BuildsAhead:
             invocation.process.kill()
             invocation.process.wait()
         self._instance.event_log_storage.free_concurrency_slots_for_run(self._run_id)
+
+
+def _reads_little(mesh: Mesh, domain: str) -> bool:
+    """Return True if a domain's models can read so little that there is memory for dbt beside any other step."""
+    if (allowed := allowed_paths(domain, mesh.store)) is None:
+        return False
+    files = (file for path in allowed for file in (path.rglob("*") if path.is_dir() else [path]))
+    return sum(file.stat().st_size for file in files if file.is_file()) <= SMALL_BYTES
 
 
 class _LinesAhead:
