@@ -42,6 +42,7 @@ VALUES = pa.table({
     "none": pa.array([[]], pa.list_(pa.string())), "no_list": pa.array([None], pa.list_(pa.string())),
     "words": pa.array([["a", None, "b"]], pa.list_(pa.string())),
     "rows": pa.array([[{"key": None, "place": 1}, {"key": "b", "place": 2}, {"key": "a", "place": 3}]], pa.list_(ROW)),
+    "gaps": pa.array([[None, {"key": "a", "place": 1}]], pa.list_(ROW)),
 }).append_column("zero", pa.array([0], pa.int64()))  # fmt: skip
 VECTORS: dict[str, tuple[Callable[[Any], ir.Value], Any]] = {
     "half to even": (lambda t: dialect.format_thousands(t.half, 0), "2"),
@@ -105,6 +106,9 @@ VECTORS: dict[str, tuple[Callable[[Any], ir.Value], Any]] = {
     "no texts joined": (lambda t: dialect.concat_items(t.none), ""),
     "nulls come last": (lambda t: t.numbers.sort(), [1, 2, 3, None]),
     "nulls in rows come last": (lambda t: dialect.map_items(t.rows.sort(), lambda row: row["place"]), [3, 2, 1]),
+    "a field of a row that is not there": (lambda t: dialect.map_items(t.gaps, lambda row: row["place"]), [None, 1]),
+    "divided by what is not there": (lambda t: dialect.float_division(t.whole, t.absent.length()), None),
+    "divided by a literal": (lambda t: dialect.float_division(t.whole, ibis.literal(8, "int64")), -2.5),
     "reversed": (lambda t: dialect.reverse_items(t.numbers), [2, 1, None, 3]),
     "an empty range": (lambda t: ibis.range(t.zero, t.whole), []),
     "a range": (lambda t: ibis.range(t.whole, t.whole + 2), [-20, -19]),
@@ -184,6 +188,19 @@ def test_a_table_is_computed_once(spark: Engine) -> None:
     spark.drop(kept)
     with pytest.raises(EngineFailed, match="Spark failed"):
         spark.fetch_table(kept)
+
+
+def test_what_a_filter_reads_is_computed_once(spark: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = spark.materialize(ibis.memtable(pa.table({"key": ["a", "b", "c"], "numbers": [[1, 2], [5], [9]]})))
+    squares = rows.mutate(total=dialect.map_items(rows.numbers, lambda n: n * n).sums())
+    known = dialect.materialization_barrier(squares.mutate(half=squares.total / 2, twice=squares.total * 2))
+    chosen = known.filter((known.half + known.twice > 13) & (known.twice - known.half < 100) & (known.key != "b"))
+    assert spark.fetch_rows(chosen.select("key")) == []
+    assert [row["key"] for row in spark.fetch_rows(known.filter(known.half + known.twice > 63).select("key"))] == ["c"]
+    spark._frame(chosen).explain(extended=True)  # type: ignore[attr-defined]
+    optimized = capsys.readouterr().out.split("== Optimized Logical Plan ==")[1].split("==")[0]
+    assert optimized.count("aggregate(") == 1
+    assert optimized.index("aggregate(") < optimized.index("(key#")  # a plain condition moves below it
 
 
 def test_batches_come_as_large_as_they_are_wanted(spark: Engine) -> None:

@@ -183,7 +183,7 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
                 if not step.whole:
                     progress(config, 0)
                     with _stage_engine(build, engine) as stage:
-                        _render_records(build, stage, record)
+                        _render_records(build, engine, stage, record)
                     step.seal([path, dropped])
                 summary = _summarize_records(engine, path, dropped)
             step.note_summary(summary)
@@ -217,7 +217,8 @@ def _summarize_records(engine: Engine, path: Path, dropped: Path) -> StepSummary
     )
 
 
-def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
+def _render_records(build: Build, local: Engine, engine: Engine, record: TypedRecord) -> None:
+    """Render a config on `engine`, and count on `local` what it wrote: on a cluster each count is a job of its own."""
     from storymesh.dataset.evaluation_cases import mark_drawn
     from storymesh.dataset.render import UNFIT, render_records, unrenderable
 
@@ -229,19 +230,26 @@ def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
         drawn = mark_drawn(cases_with_precedents(build, engine), build.typed, record.evaluation)
         cases = cases.left_join(drawn, "case_id").drop("case_id_right")
     rendered = render_records(cases, precedents, build.typed, record, build.product_versions, build.pseudonym_key)
+
+    def unfit_of(records: "ir.Table") -> "ir.Table":
+        return records.filter(records[UNFIT].notnull()).select("case_id", reason=UNFIT)
+
     with staged_file(path) as staged:
         rows = engine.write_parquet(rendered, staged, order=release_order(rendered))
-        records = engine.read_parquet(staged)
-        unfit = records.filter(records[UNFIT].notnull()).select("case_id", reason=UNFIT)
-        drops, path_of_drops = unfit, build.files.rendered_drops(record.config)
-        missing = int(engine.fetch_value(engine.read_parquet(build.files.splits)["split"].count())) - rows
+        written, path_of_drops = local.read_parquet(staged), build.files.rendered_drops(record.config)
+        unfit = int(local.fetch_value(unfit_of(written).count()))
+        missing = int(local.fetch_value(local.read_parquet(build.files.splits)["split"].count())) - rows
         if missing:
+            records = engine.read_parquet(staged)
             others = add_precedents(cases.anti_join(records, "case_id"), build, engine)
-            drops = unrenderable(others, build.typed, record, whatever_it_costs=True).union(unfit)
-        dropped, count = engine.write_parquet(drops, path_of_drops), int(engine.fetch_value(unfit.count()))
-        if dropped < missing + count:
-            engine.write_parquet(unrenderable(others, build.typed, record).union(unfit), path_of_drops)
-        if count:
+            drops = unrenderable(others, build.typed, record, whatever_it_costs=True).union(unfit_of(records))
+            if engine.write_parquet(drops, path_of_drops) < missing + unfit:
+                drops = unrenderable(others, build.typed, record).union(unfit_of(records))
+                engine.write_parquet(drops, path_of_drops)
+        else:
+            local.write_parquet(unfit_of(written), path_of_drops)
+        if unfit:
+            records = engine.read_parquet(staged)
             fit = records.filter(records[UNFIT].isnull())
             engine.write_parquet(fit, staged, order=release_order(fit))
 

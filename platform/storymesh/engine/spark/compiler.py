@@ -16,7 +16,8 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
-SQL = Any  # an expression of sqlglot, as ibis, which is not typed, makes it
+from storymesh.engine.spark.filter_fence import fence_filters
+from storymesh.engine.spark.sql_parts import SQL, is_cheap, name_of, null, present, quoted
 
 SECRET_VIEW = "storymesh_secret"  # noqa: S105 - a view of one row, of which `text` is the secret
 
@@ -39,7 +40,7 @@ class SparkCompiler(PySparkCompiler):
 
     def sql(self, expression: Any) -> str:
         """Return the SQL of a table or scalar expression."""
-        query = self.to_sqlglot(expression)
+        query = self.to_sqlglot(fence_filters(expression.as_table()))
         self._join_secret(query)
         return str(query.sql(dialect=self.dialect, copy=False))
 
@@ -67,14 +68,16 @@ class SparkCompiler(PySparkCompiler):
         return SQLGlotCompiler.visit_Field(self, op, rel=rel, name=name)
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: SQL) -> SQL:
-        return _null(arg)
+        return null(arg)
 
     def visit_NotNull(self, op: ops.NotNull, *, arg: SQL) -> SQL:
-        return _present(arg)
+        return present(arg)
 
     def visit_Divide(self, op: ops.Divide, *, left: SQL, right: SQL) -> SQL:
         """Divide floats as IEEE 754 does: Spark's `/` by zero is null or an error."""
         left, right = self.cast(left, dt.float64), self.cast(right, dt.float64)
+        if _is_never_zero(op.right):
+            return left / right
         zero = self._float("0.0")
 
         def by_zero(number: SQL) -> SQL:
@@ -82,7 +85,7 @@ class SparkCompiler(PySparkCompiler):
             return self.if_(sg.or_(self.f.isnan(number), number.eq(zero)), self._float("NaN"), infinite)
 
         def divided(number: SQL, divisor: SQL) -> SQL:
-            of_zero = self.if_(_null(number), NULL, by_zero(number))
+            of_zero = self.if_(null(number), NULL, by_zero(number))
             return self.if_(divisor.eq(zero), of_zero, number / divisor)
 
         return self._once(left, lambda number: self._once(right, lambda divisor: divided(number, divisor)))
@@ -118,9 +121,9 @@ class SparkCompiler(PySparkCompiler):
         """Add from left to right, whole numbers and decimals in 38 digits; what is more is null."""
         item = op.arg.dtype.value_type
         wide = dt.float64 if item.is_floating() else dt.Decimal(38, item.scale if isinstance(item, dt.Decimal) else 0)
-        there = self._lambda(self.f.anon.filter, arg, "x", _present(_name("x")))
-        added = self.cast(self.f.anon.try_add(_name("s"), self.cast(_name("x"), wide)), wide)
-        adding = sge.Lambda(this=added, expressions=[_name("s"), _name("x")])
+        there = self._lambda(self.f.anon.filter, arg, "x", present(name_of("x")))
+        added = self.cast(self.f.anon.try_add(name_of("s"), self.cast(name_of("x"), wide)), wide)
+        adding = sge.Lambda(this=added, expressions=[name_of("s"), name_of("x")])
 
         def total(items: SQL) -> SQL:
             some = self.f.anon.array_size(items) > sge.convert(0)
@@ -131,7 +134,7 @@ class SparkCompiler(PySparkCompiler):
     # --- texts ---
 
     def visit_Uppercase(self, op: ops.Uppercase, *, arg: SQL) -> SQL:
-        letter = _name("c")
+        letter = name_of("c")
         single = self.f.anon.char_length(self.f.anon.upper(letter)).eq(sge.convert(1))
         mapped = self.f.anon.translate(letter, quoted("".join(_MANY)), quoted("".join(_ONE)))
         capital = self.if_(single, self.f.anon.upper(letter), mapped)
@@ -182,12 +185,18 @@ class SparkCompiler(PySparkCompiler):
             else quoted("%" if part == "%%" else part)
             for part in re.findall(r"%%|%-?[A-Za-z]|[^%]+|%", pattern)
         ]
-        return self.f.anon.concat(*parts) if parts else self.if_(_null(moment), NULL, quoted(""))
+        return self.f.anon.concat(*parts) if parts else self.if_(null(moment), NULL, quoted(""))
 
     def visit_ExtractMicrosecond(self, op: ops.ExtractMicrosecond, *, arg: SQL) -> SQL:
         return self.cast(self.f.anon.date_format(arg, quoted("SSSSSS")), dt.int32)
 
     # --- lists ---
+
+    def visit_ArrayMap(self, op: ops.ArrayMap, *, arg: SQL, body: SQL, param: SQL, index: SQL | None) -> SQL:
+        """Take one field of each row without a lambda: Spark interprets those."""
+        if isinstance(op.body, ops.StructField) and op.body.arg == op.param:
+            return sge.Dot(this=arg, expression=sg.to_identifier(op.body.field, quoted=True))
+        return super().visit_ArrayMap(op, arg=arg, body=body, param=param, index=index)
 
     def visit_ArrayIndex(self, op: ops.ArrayIndex, *, arg: SQL, index: Any) -> SQL:
         """Count from 0, from the end where it is negative; null where there is no item."""
@@ -216,7 +225,7 @@ class SparkCompiler(PySparkCompiler):
         return self.cast(self.f.anon.array_size(arg), dt.int64)  # `size` of null is -1 without ANSI
 
     def visit_ArrayFlatten(self, op: ops.ArrayFlatten, *, arg: SQL) -> SQL:
-        there = _present(_name("x"))
+        there = present(name_of("x"))
         return self.f.anon.flatten(self._lambda(self.f.anon.filter, arg, "x", there))
 
     def visit_ArrayStringJoin(self, op: ops.ArrayStringJoin, *, arg: SQL, sep: Any) -> SQL:
@@ -228,17 +237,16 @@ class SparkCompiler(PySparkCompiler):
     def _sorted(self, values: SQL, item: dt.DataType) -> SQL:
         """Sort with nulls last, in rows too: Spark has them first there."""
         if not isinstance(item, dt.Struct):
-            return self.f.anon.array_sort(values)
-        row = _name("x")
+            return self.f.anon.array_sort(values)  # it compares by a lambda; `sort_array` has nulls first
+        row = name_of("x")
         parts: list[SQL] = []
         for name, kind in item.items():
             field = sge.Dot(this=row, expression=sg.to_identifier(name, quoted=True))
             if kind.is_nested():
                 break
-            parts += [_null(field), field]
+            parts += [null(field), field]
         keyed = self._lambda(self.f.anon.transform, values, "x", self.f.anon.struct(*parts, sge.alias_(row, "whole")))
-        whole = sge.Dot(this=row, expression=sg.to_identifier("whole"))
-        return self._lambda(self.f.anon.transform, self.f.anon.array_sort(keyed), "x", whole)
+        return sge.Dot(this=self.f.anon.sort_array(keyed), expression=sg.to_identifier("whole"))
 
     def visit_IntegerRange(self, op: ops.IntegerRange, *, start: Any, stop: Any, step: Any) -> SQL:
         if not isinstance(op.step, ops.Literal) or op.step.value != 1:
@@ -363,14 +371,14 @@ class SparkCompiler(PySparkCompiler):
 
     def _once(self, value: SQL, body: Callable[[SQL], SQL]) -> SQL:
         """Return `body` of a value that it reads several times and that is computed once."""
-        if isinstance(value, sge.Column | sge.Identifier | sge.Literal):
+        if is_cheap(value):
             return body(value)
         name = f"once_{next(_numbers)}"
-        made = self._lambda(self.f.anon.transform, self.f.anon.array(value), name, body(_name(name)))
+        made = self._lambda(self.f.anon.transform, self.f.anon.array(value), name, body(name_of(name)))
         return self.f.anon.get(made, sge.convert(0))
 
     def _lambda(self, function: Callable[..., SQL], values: SQL, name: str, body: SQL) -> SQL:
-        return function(values, sge.Lambda(this=body, expressions=[_name(name)]))
+        return function(values, sge.Lambda(this=body, expressions=[name_of(name)]))
 
 
 _numbers = itertools.count()  # of the names in `_once`, which differ so that none hides another
@@ -378,23 +386,10 @@ _numbers = itertools.count()  # of the names in `_once`, which differ so that no
 _SAME = {"coalesce": "coalesce", "trim": "btrim", "list_reverse": "reverse", "regexp_matches": "rlike"}
 
 
-def quoted(text: str) -> SQL:
-    """Return a text as a literal that Spark takes as it is: `${…}` would be replaced, a backslash begins an escape."""
-    written = "".join(f"\\u{ord(letter):04x}" if letter in "'\\$" or letter < " " else letter for letter in text)
-    return sge.Var(this=f"'{written}'")
-
-
 def _is_long(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Decimal) and (kind.precision or 38) > 34
 
 
-def _null(value: SQL) -> SQL:
-    return sg.condition(sge.Paren(this=value) if isinstance(value, sge.Not) else value).is_(NULL)
-
-
-def _present(value: SQL) -> SQL:
-    return sg.not_(_null(value))
-
-
-def _name(name: str) -> sge.Identifier:
-    return sg.to_identifier(name)
+def _is_never_zero(divisor: ops.Value) -> bool:
+    literal = divisor.arg if isinstance(divisor, ops.Cast) else divisor
+    return isinstance(literal, ops.Literal) and bool(literal.value)
