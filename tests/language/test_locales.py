@@ -14,6 +14,7 @@ from babel.numbers import format_decimal, format_percent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
 from storymesh.language.compile.templates import compile_template
@@ -44,6 +45,15 @@ def test_the_engine_writes_what_python_writes(locale: str) -> None:
         found = [row["text"] for row in engine.fetch_rows(table.select(text=text))]
     for row, written in zip(values, found, strict=True):
         assert written == told(checked, row), row
+
+
+def test_the_least_number_has_a_plural(engine: Engine) -> None:
+    rows = [{**ROW, "n": count - 2**63} for count in (0, 1, 3, 999, 1_000)]
+    for locale in ("ar", "lv", "pl", "ru"):
+        checked, table = checked_in(locale, "{{ n | plural(FORMS) }}"), ibis.memtable(as_table(rows))
+        text = compile_template(checked.tree, {"n": table["n"]}, ibis.literal("case-1"), b"key")
+        found = engine.fetch_rows(table.select("n", text=text).order_by("n"))
+        assert [row["text"] for row in found] == [told(checked, row) for row in rows]
 
 
 @given(st.sampled_from(OTHERS), st.decimals(-(10**12), 10**12, places=3, allow_nan=False))

@@ -36,7 +36,8 @@ def pick_form(count: ir.IntegerValue, forms: Mapping[str, ir.Value], formats: Lo
     """Return what belongs to the plural form of a whole number; every form of the language has something."""
     if formats.plural is None:
         return ibis.ifelse(count == 1, forms["one"], forms["other"])
-    size = count.abs()
+    # The smallest whole number has no counterpart: one with the same last digits goes with the same form.
+    size = ibis.ifelse(count < 1_000 - 2**63, count + 1_000, count).abs()
     cases = [(_holds(rule, size), forms[form]) for form, rule in formats.plural.abstract if form in forms]
     cases = [(test, value) for test, value in cases if test is not False]
     rest = forms["other"] if "other" in forms else cases.pop()[1]
