@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from storymesh.contract.checks import checks_of
 from storymesh.errors import DefinitionErrors
 from storymesh.product.publish import PublicationRefused
 from tests.product.conftest import Desk, a_row, good_rows
@@ -227,6 +228,26 @@ def test_rules_for_texts_and_ranges_of_timestamps(desk: Desk) -> None:
         "type: day": 1,
     }
     assert done.rows_out == 2
+
+
+def test_rules_for_values_of_every_type(desk: Desk) -> None:
+    desk.limit = 1
+    desk.properties = """\
+      - {name: share, logicalType: number, physicalType: "decimal(6,3)", enum: [{value: 0.125}, {value: 1.5}]}
+      - {name: ratio, logicalType: number, physicalType: double, enum: [{value: 0.1}, {value: 2}]}
+      - {name: day, logicalType: date, enum: [{value: "2024-02-29"}]}
+      - {name: hour, logicalType: time, enum: [{value: "09:30:00"}]}
+      - {name: size, logicalType: integer, logicalTypeOptions: {format: u8}}
+      - {name: nick, logicalType: string, logicalTypeOptions: {minLength: 2, maxLength: 3}}
+"""
+    fine: dict[str, Any] = {"share": 1.5, "ratio": 0.1, "day": "2024-02-29", "hour": "09:30", "size": 255, "nick": "ab"}
+    bad = {"share": 1.25, "ratio": 0.25, "day": "2024-02-28", "hour": "09:31", "size": 256, "nick": "abcd"}
+    rows = [a_row(n, **fine | change) for n, change in enumerate([{}, *({name: bad[name]} for name in bad)])]
+    done = desk.publish(rows)
+    rules = {"share": "enum", "ratio": "enum", "day": "enum", "hour": "enum", "size": "format", "nick": "length"}
+    assert dict(done.quarantined) == {f"{rule}: {name}": 1 for name, rule in rules.items()}
+    words = {check.words for check in checks_of(desk.contract())}
+    assert {"size fits u8", "nick has 2 to 3 characters"} <= words
 
 
 def test_freshness_only_warns(desk: Desk) -> None:
