@@ -41,6 +41,11 @@ def ids(rows: Any) -> Any:
     return rows and rows["id"]
 
 
+def own(row: Any) -> Any:
+    """Without what the engine carries for itself."""
+    return row and {name: value for name, value in row.items() if not name.startswith("_")}
+
+
 @pytest.mark.parametrize(
     ("after", "before", "offset", "linked"),
     [
@@ -272,3 +277,34 @@ def test_a_role_that_meets_several_tells_no_outcome() -> None:
     outcome = {"action": "met.k", "score": "met.v", "worked": "true"}
     told = only(tell(SmallMesh(base.cast, {**base.case, "outcome": outcome}, base.rows)))
     assert (told.dropped, told.question_dropped, told.status, told.outcome) == ("met: several", None, "unjudged", None)
+
+
+@pytest.mark.parametrize(
+    ("opened", "told", "question"),
+    [
+        (AT + TICK, AT, None),
+        (AT, AT, {"id": "p", "opened": AT, "v": 1, "told": AT}),
+        (AT, AT + TICK, {"id": "p", "opened": AT, "v": None, "told": None}),
+        (None, AT, None),
+    ],
+)
+def test_a_row_found_by_its_key_is_seen_once_it_is_known(
+    opened: datetime | None, told: datetime, question: Row | None
+) -> None:
+    columns = {"id": "string", "opened": "timestamp", "v": "integer", "told": "timestamp"}
+    port = Product("ports", columns, event="opened", known_of={"v": "told"})
+    row = {"id": "p", "opened": opened, "v": 1, "told": told}
+    found = only(tell(mesh(port, {"on": {"id": "call.ref"}, "expect": "optional"}, [row], [call(ref="p")])))
+    assert own(found.hindsight["met"]) == row
+    assert own(found.question["met"]) == question
+
+
+def test_a_row_that_is_not_there_is_null_in_both_views() -> None:
+    columns = {"id": "string", "v": "integer", "told": "timestamp"}
+    for port in (
+        Product("ports", columns, timeless=True),
+        Product("ports", columns, timeless=True, known_of={"v": "told"}),
+        Product("ports", columns, event="told"),
+    ):
+        found = only(tell(mesh(port, {"on": {"id": "call.ref"}, "expect": "optional"}, [], [call(ref="p")])))
+        assert (found.hindsight["met"], found.question["met"]) == (None, None)
