@@ -17,8 +17,7 @@ from storymesh.files.gather import Gathered
 from storymesh.files.gathered_summary import GatheredSummary
 from storymesh.files.outcomes import FileOutcomes, file_outcomes
 from storymesh.files.reading.readers import load_reader, reader_version
-from storymesh.files.reading.reading import FileReading, Refused
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileReading, FileRefused, Refused
 from storymesh.mesh.check import check_files
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh, load_mesh

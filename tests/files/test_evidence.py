@@ -16,9 +16,9 @@ from storymesh.files.evidence.folded_text import fold_text
 from storymesh.files.evidence.measures import measure_of
 from storymesh.files.evidence.said_days import said_days
 from storymesh.files.evidence.said_numbers import said_numbers
-from storymesh.files.evidence.text_language import text_language
 from storymesh.files.reading.mail import read_mail
 from storymesh.files.reading.passages import place_of
+from storymesh.lexicon.language import text_language
 from tests.support.public_data import public_files
 
 NOTICE = """Dear customers,

@@ -16,8 +16,7 @@ from storymesh.files.reading.ocr import RecognisedLine, sorted_lines
 from storymesh.files.reading.office import read_office
 from storymesh.files.reading.passages import place_of
 from storymesh.files.reading.pdf import read_pdf
-from storymesh.files.reading.reading import Passage, Refused
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileRefused, Passage, Refused
 from storymesh.files.reading.text import decode_text, read_text
 from tests.support.file_makers import edited, mail, page_with, pdf, saved
 

@@ -17,7 +17,7 @@ from storymesh.contract.cast import plan_cast
 from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.federation.access import ServerAccess
-from storymesh.federation.foreign_key import ForeignKey
+from storymesh.federation.relation import ForeignKey
 from storymesh.mesh.mesh import load_mesh
 from storymesh.outage import ResourceUnavailable
 from storymesh.product.sources.open import open_product_rows, source_digest

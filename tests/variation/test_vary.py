@@ -13,7 +13,7 @@ from storymesh.llm.asked_model import AskedModel, Budget, Price
 from storymesh.llm.budget import BudgetLedger, Usage
 from storymesh.llm.response_cache import Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
-from storymesh.variation.answer import MAX_CHARACTERS, template_in_answer
+from storymesh.variation.prompt import MAX_CHARACTERS, template_in_answer
 from storymesh.variation.variation import TemplateVariation, templates_to_vary
 from storymesh.variation.vary import vary_template, wanted_numbers
 from tests.support.model_server import Call, Raw, Server

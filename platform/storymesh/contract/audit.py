@@ -27,7 +27,7 @@ from storymesh.contract.repeated_rows import find_repeated_rows
 from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
-from storymesh.engine.varying_sql import varies
+from storymesh.engine.sql_text import varies
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

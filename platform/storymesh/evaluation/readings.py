@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storymesh.evaluation.phrases import answer_phrases
-from storymesh.evaluation.phrases.phrases import AnswerPhrases
+from storymesh.evaluation.phrases import AnswerPhrases, answer_phrases
 from storymesh.evaluation.questions import Booleans, Floats, Integers
 
 _NO_WORD = r"[^\p{L}\p{M}\p{N}]+"

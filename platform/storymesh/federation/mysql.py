@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
-from storymesh.federation.foreign_key import ForeignKey, foreign_keys_of
-from storymesh.federation.relation import Relation
+from storymesh.federation.relation import ForeignKey, Relation, foreign_keys_of
 from storymesh.federation.row_texts import text_batches
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 

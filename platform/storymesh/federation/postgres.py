@@ -15,12 +15,11 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation import postgres_changes
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.changes import Fingerprint
-from storymesh.federation.foreign_key import ForeignKey, foreign_keys_of
 from storymesh.federation.postgres_copy import TableCopy, cut_connection
 from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
 from storymesh.federation.postgres_rules import RuleHolder
 from storymesh.federation.postgres_selection import MOMENTS, selection_sql
-from storymesh.federation.relation import Relation
+from storymesh.federation.relation import ForeignKey, Relation, foreign_keys_of
 from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
 from storymesh.federation.silence import SilenceLimit
 from storymesh.federation.source_rules import SourceAudit, SourceRules

@@ -34,6 +34,9 @@ MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
 SHORTEST_STEM = 3
 """The letters that an ending leaves at least: below, words of different meaning fall together ("used", "us")."""
+_WORD = re.compile(r"[^\W\d_]+")
+_LOOKED_AT = 2_000  # words
+_LEAST = 0.12  # of the words of a text are small ones of its language
 
 
 class Morphology:
@@ -242,3 +245,14 @@ def _same(lines: str) -> dict[str, str]:
 def _any_of(phrases: Mapping[str, str]) -> str:
     """Return a pattern of any of some phrases, the longest first; of nothing if there are none."""
     return f"(?:{'|'.join(sorted(map(re.escape, phrases), key=len, reverse=True)) or '(?!)'})"
+
+
+def text_language(text: str) -> str | None:
+    """Return the code of the language that a text is in, None where it is in none that is known, or in none at all."""
+    words = [match[0].lower() for match, _ in zip(_WORD.finditer(text), range(_LOOKED_AT), strict=False)]
+    if not words:
+        return None
+    counts = {code: sum(language_of(code).says_nothing(word) for word in words) for code in LANGUAGES}
+    best = max(counts, key=lambda code: counts[code])
+    others = max((count for code, count in counts.items() if code != best), default=0)
+    return best if counts[best] >= _LEAST * len(words) and counts[best] > others else None

@@ -21,8 +21,7 @@ from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat
 from storymesh.narrative.narrator_definition import Narrator
 from storymesh.narrative.split_definition import Split
-from storymesh.narrative.template_files import VARIANTS_FOLDER, read_templates
-from storymesh.narrative.template_name import Template
+from storymesh.narrative.template_files import VARIANTS_FOLDER, Template, read_templates
 from storymesh.narrative.tool_definition import Tool
 
 WORD = re.compile(r"^[^\W\d_]+(['’][^\W\d_]+)*$")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from storymesh.document import Definition, ExpressionText
 from storymesh.narrative.formats.evaluation import MOST_WORDINGS
-from storymesh.narrative.template_name import Template
+from storymesh.narrative.template_files import Template
 
 EVALUATION_CONFIG = "eval"
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from storymesh.llm.asked_model import AskedModel, NamedModel
-from storymesh.narrative.template_name import Template
+from storymesh.narrative.template_files import Template
 
 
 class ScoringModel(NamedModel):

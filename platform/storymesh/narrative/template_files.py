@@ -1,7 +1,10 @@
 """The template files of a narrative: those beside `narrative.yaml`, and their variants in folders of their own."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
+from storymesh.case.definition import pattern_check
 from storymesh.document import path_in_mesh, refusal_finding
 from storymesh.errors import Finding
 from storymesh.input_file import InputFileRefused, read_input
@@ -10,6 +13,9 @@ from storymesh.location import Location
 MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
 MAX_TEMPLATES = 1_000
 VARIANTS_FOLDER = "variants"
+Template = Annotated[
+    str, pattern_check(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
+]
 _PATTERNS = ("*.jinja", f"{VARIANTS_FOLDER}/*/*.jinja", f"{VARIANTS_FOLDER}/*/*/*.jinja")
 
 

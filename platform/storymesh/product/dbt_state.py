@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.atomic_write import write_atomically
-from storymesh.engine.varying_sql import varies
+from storymesh.engine.sql_text import varies
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.dbt_project import DbtAccess, DbtProject
 from storymesh.product.software import software_digest

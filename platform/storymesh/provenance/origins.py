@@ -68,6 +68,20 @@ class QueryOrigin:
 Origin = RowOrigin | ExpressionOrigin | QueryOrigin
 
 
+@dataclass(frozen=True)
+class TracedSpan:
+    """Characters `begin` to `end` of a column's text. `expression`, written at `at`, printed them; it is None for words
+    of the template. `origins` say where the value comes from, `because` what decided that it is this one."""
+
+    begin: int
+    end: int
+    text: str
+    at: Location
+    expression: str | None = None
+    origins: tuple[Origin, ...] = ()
+    because: tuple[Origin, ...] = ()
+
+
 @dataclass
 class TraceLog:
     """What records were traced to so far: claims to be confirmed, each with the first record that makes it."""

@@ -24,9 +24,8 @@ from storymesh.location import Location
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.provenance.case_values import CaseValues, View
-from storymesh.provenance.origins import OriginResolver, TraceLog, value_at
+from storymesh.provenance.origins import OriginResolver, TracedSpan, TraceLog, value_at
 from storymesh.provenance.row_values import read_rows
-from storymesh.provenance.spans import TracedSpan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from storymesh.mesh.mesh import load_mesh
-from storymesh.scaffold.add_narrative import add_narrative
 from storymesh.scaffold.add_product import ProductRequest, add_product
+from storymesh.scaffold.narrative import add_narrative
 
 NAME = "repairs"
 _COLUMNS = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storymesh.federation.foreign_key import ForeignKey
+from storymesh.federation.relation import ForeignKey
 from storymesh.mesh.mesh import Mesh
 from storymesh.scaffold.column_guess import ColumnGuess
 from storymesh.scaffold.server_table import ServedTable

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from storymesh.contract.definition import Contract, Property
-from storymesh.errors import WrongUsage
+from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.language.types import NUMBERS, Boolean, Text
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import ID
@@ -18,6 +20,7 @@ from storymesh.scaffold.template_draft import advice_templates, report_template
 from storymesh.scaffold.yaml_text import yaml_text
 
 _MAX_MATCHED = 2
+LICENSE = "other"
 
 
 @dataclass(frozen=True)
@@ -194,3 +197,39 @@ def _fields(draft: NarrativeDraft, owner: str, license_: str, split: dict[str, s
         "records": records,
         "dataset": dataset,
     }
+
+
+TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15
+
+
+def add_narrative(mesh: Mesh, anchor: str, id_: str | None, license_: str | None) -> tuple[NarrativeDraft, NewFiles]:
+    """Write a narrative with one case for each row of the product `anchor`; return what was guessed, and the files.
+
+    Raises WrongUsage, and then nothing is written.
+    """
+    with ProductRows.of(mesh) as rows:
+        draft = draft_narrative(mesh, rows, anchor, id_)
+        contract = draft.anchor.contract
+        owner = mesh.domains[contract.domain].owner
+        files = narrative_files(draft, owner, license_ or LICENSE, _guess_split(rows, contract))
+    files.write(mesh.root)
+    return draft, files
+
+
+def _guess_split(rows: ProductRows, contract: Contract) -> dict[str, str] | None:
+    """Return the days on which validation and test begin, so that most rows are before; None where nobody knows."""
+    table = rows.read(contract)
+    if table is None or rows.engine is None or contract.event_time is None:
+        return None
+    with suppress(StorymeshError):
+        moments = table.select(moment=table[contract.event_time])
+        seconds = moments["moment"].cast("timestamp").epoch_seconds()
+        shares = [TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE]
+        (row,) = rows.engine.fetch_rows(
+            moments.aggregate(validation=seconds.quantile(shares[0]), test=seconds.quantile(shares[1]))
+        )
+        if row["validation"] is not None:
+            first = date(1970, 1, 1)
+            days = {name: first + timedelta(days=value // 86_400) for name, value in row.items()}
+            return {name: day.isoformat() for name, day in days.items()} if days["validation"] < days["test"] else None
+    return None

@@ -13,10 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.federation.access import ServerAccess
-from storymesh.federation.foreign_key import ForeignKey
 from storymesh.federation.mysql import MysqlTable
 from storymesh.federation.postgres import PostgresTable
-from storymesh.federation.relation import Relation
+from storymesh.federation.relation import ForeignKey, Relation
 from storymesh.federation.server import Server
 from storymesh.scaffold.names import plain_name
 

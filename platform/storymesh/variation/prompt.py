@@ -1,4 +1,4 @@
-"""What a model is told of a template: its text, what the names mean, some stories, and the rules of the language."""
+"""What a model is told of a template (text, names, stories, rules of the language), and the one that it answers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,8 +11,31 @@ from storymesh.llm.response_cache import Messages
 from storymesh.narrative.meaning import meaning_of
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_template import TypedTemplate
-from storymesh.variation.answer import CLOSE, OPEN
 from storymesh.variation.comparison import tree_parts
+
+OPEN, CLOSE = "<template>", "</template>"
+MAX_CHARACTERS = 64 * 1024
+
+
+def template_in_answer(answer: str | None) -> tuple[str, str]:
+    """Return the template in an answer and an empty text, or an empty text and why there is none.
+
+    It is what stands between the last `<template>` and the `</template>` behind it. All before and after it is thrown
+    away: thoughts, fences, greetings, drafts.
+    """
+    if not answer or not answer.strip():
+        return "", "There is no answer, or it was cut off because it did not end."
+    begin = answer.rfind(OPEN)
+    end = answer.find(CLOSE, begin)
+    if begin < 0 or end < 0:
+        return "", f"There is no template between {OPEN} and {CLOSE} in the answer, or it does not end."
+    text = answer[begin + len(OPEN) : end].strip("\r\n")
+    if not text.strip():
+        return "", f"Nothing stands between {OPEN} and {CLOSE}."
+    if len(text) > MAX_CHARACTERS:
+        return "", f"The template has more than {MAX_CHARACTERS:,} characters."
+    return text + "\n", ""
+
 
 ECHO = 16_000  # characters of a refused answer that are shown again
 STORY = 4_000  # characters of each story

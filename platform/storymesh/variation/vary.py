@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storymesh.llm.response_cache import Messages
-from storymesh.variation.answer import template_in_answer
-from storymesh.variation.prompt import messages_after_refusal
+from storymesh.variation.prompt import messages_after_refusal, template_in_answer
 from storymesh.variation.variation import TemplateVariation
 
 Ask = Callable[[Sequence[Messages]], Sequence[str | None]]

@@ -29,8 +29,7 @@ def docs(
     It is read from disk, needs no network, and has the guide of storymesh too.
     """
     from storymesh.catalogue.site import write_site
-    from storymesh.cli.output.console import echo
-    from storymesh.cli.output.counting import count_of
+    from storymesh.cli.output.console import count_of, echo
     from storymesh.mesh.check import blocking_findings, check_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.audit_history import open_audit_history

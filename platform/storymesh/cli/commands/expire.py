@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, YesOption, mesh_root
-from storymesh.cli.output.console import echo
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of, echo
 from storymesh.cli.output.json_document import echo_result
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import typer
 from storymesh import __version__
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
-from storymesh.cli.output.console import echo
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of, echo
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.printable import printable, printable_line
 
@@ -192,8 +191,7 @@ def narrative(
     every property that they may.
     """
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.scaffold.add_narrative import add_narrative
-    from storymesh.scaffold.narrative import likely_anchors
+    from storymesh.scaffold.narrative import add_narrative, likely_anchors
 
     loaded = load_mesh(mesh_root(mesh))
     if anchor is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of
 
 if TYPE_CHECKING:
     from storymesh.compatibility.compare import AffectedReader, Compatibility, ContractComparison

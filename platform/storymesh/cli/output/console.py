@@ -107,3 +107,8 @@ def console_on(out: TextIO) -> "Console":
         emoji=False,
         highlight=False,
     )
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return '1 version', '2 versions'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

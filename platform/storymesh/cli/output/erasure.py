@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from storymesh.cli.output.console import echo
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of, echo
 from storymesh.printable import printable_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from storymesh import __version__
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of
 from storymesh.errors import Finding
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"

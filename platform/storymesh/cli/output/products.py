@@ -4,8 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from storymesh.cli.output.console import console_on, echo, open_table
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import console_on, count_of, echo, open_table
 from storymesh.printable import printable_line
 
 if TYPE_CHECKING:

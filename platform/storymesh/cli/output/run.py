@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from storymesh.cli.output.console import open_table
-from storymesh.cli.output.counting import count_of
+from storymesh.cli.output.console import count_of, open_table
 from storymesh.printable import printable
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from storymesh.printable import printable, printable_line, shortened
 
 if TYPE_CHECKING:
     from storymesh.location import Location
-    from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
-    from storymesh.provenance.spans import TracedSpan
+    from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin, TracedSpan
     from storymesh.provenance.trace import RecordTrace, TracedColumn
 
 VALUE = "cyan underline"

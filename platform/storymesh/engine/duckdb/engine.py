@@ -15,12 +15,11 @@ from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
-from storymesh.engine.duckdb.ibis_types import type_of
 from storymesh.engine.duckdb.machine import default_memory, usable_cores
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is, is_written_as_it_is
 from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
-from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads
+from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads, type_of
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storymesh.engine import dialect
 from storymesh.engine.duckdb.connection import parquet_scan
-from storymesh.engine.duckdb.ibis_types import type_named
 from storymesh.engine.parquet_writer import ROW_GROUP
 from storymesh.engine.sql_text import quote_name, quote_text
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import duckdb
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
+    import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
 _SCAN = "read_parquet"  # in the names that stand for Parquet files
@@ -144,3 +145,21 @@ def _are_small(paths: Collection[str | Path]) -> bool:
     except (OSError, pa.ArrowInvalid):  # the engine says what is wrong with it
         return False
     return rows <= SMALL_ROWS
+
+
+@cache
+def type_named(kind: str) -> Any:
+    """Return one of DuckDB's types, by its name, as ibis has it."""
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    return DuckDBType.from_string(kind)
+
+
+def type_of(kind: "pa.DataType") -> Any:
+    """Return an Arrow type as ibis has it, or ibis's unknown type, of which a value can be cast and nothing else."""
+    import ibis.expr.datatypes as dt
+
+    try:
+        return dt.DataType.from_pyarrow(kind)
+    except (KeyError, ValueError, NotImplementedError):
+        return dt.unknown

@@ -9,13 +9,12 @@ from storymesh.contract.definition import Property
 from storymesh.files.evidence.evidence import EvidenceText, FoundEvidence, NoEvidence, WantedValue
 from storymesh.files.evidence.measures import measure_of
 from storymesh.files.evidence.rivalry import PropertyNames
-from storymesh.files.evidence.text_language import text_language
 from storymesh.files.extraction.answer_schema import Unreadable, value_and_quote, value_in_words
 from storymesh.files.extraction.definition import TypedExtraction, label_of
 from storymesh.files.reading.passages import place_of
 from storymesh.files.reading.reading import Passage
 from storymesh.language.types import Date, Decimal, Float, Integer, Timestamp
-from storymesh.lexicon.language import LANGUAGES
+from storymesh.lexicon.language import LANGUAGES, text_language
 
 _LATIN = 0x250  # letters below are those of Latin alphabets
 _MOST_FOREIGN = 0.2  # of the letters of a text may be others, as names are

@@ -7,7 +7,7 @@ from typing import Any
 
 from storymesh.files.reading.content_type import content_type, require_type
 from storymesh.files.reading.passages import FileContent, PassageWriter
-from storymesh.files.reading.refusal import FileRefused, damaged
+from storymesh.files.reading.reading import FileRefused, damaged
 
 REVISION = 1
 _RATE = 16_000  # samples a second that the model hears

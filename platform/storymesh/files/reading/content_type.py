@@ -6,8 +6,7 @@ from io import BytesIO
 from typing import Final
 from zipfile import BadZipFile, ZipFile
 
-from storymesh.files.reading.reading import Kind
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileRefused, Kind
 
 _SIGNATURES: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\xff\xd8\xff", "jpeg"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from storymesh.files.reading.content_type import require_type
 from storymesh.files.reading.ocr import MAX_PIXELS, Recogniser, open_recogniser
 from storymesh.files.reading.passages import FileContent, PassageWriter
-from storymesh.files.reading.refusal import FileRefused, damaged
+from storymesh.files.reading.reading import FileRefused, damaged
 
 if TYPE_CHECKING:
     from PIL.Image import Image

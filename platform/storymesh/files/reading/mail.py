@@ -19,8 +19,7 @@ from typing import Any, cast
 from storymesh.files.reading.content_type import require_type
 from storymesh.files.reading.html import parse_html
 from storymesh.files.reading.passages import FileContent, PassageWriter
-from storymesh.files.reading.reading import Attachment
-from storymesh.files.reading.refusal import FileRefused, damaged
+from storymesh.files.reading.reading import Attachment, FileRefused, damaged
 from storymesh.files.reading.text import decode_text
 
 REVISION = 1

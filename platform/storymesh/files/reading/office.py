@@ -12,7 +12,7 @@ from zipfile import ZipFile
 from storymesh.files.reading.content_type import require_type
 from storymesh.files.reading.passages import FileContent
 from storymesh.files.reading.presentation import presentation_text
-from storymesh.files.reading.refusal import FileRefused, damaged
+from storymesh.files.reading.reading import FileRefused, damaged
 from storymesh.files.reading.word_document import document_text
 from storymesh.files.reading.workbook import workbook_text
 

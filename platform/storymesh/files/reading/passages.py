@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from storymesh.files.reading.reading import Attachment, Passage
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import Attachment, FileRefused, Passage
 
 MAX_CHARACTERS = 20_000_000
 MAX_PASSAGES = 1_000_000

@@ -157,3 +157,16 @@ KINDS: Final[Mapping[Kind, Mapping[str, Field]]] = {
 }
 """The names that a file of each kind has besides `text` and `file`, with the types of their values. Of a mail, `date`
 is what its sender says; `received` is the moment in the uppermost Received header, which its own server wrote."""
+
+
+class FileRefused(Exception):
+    """A file that a reader does not read, for one of the reasons that are counted."""
+
+    def __init__(self, reason: Lasting | Passing, detail: str = "") -> None:
+        self.refused = Refused(reason, detail)
+        super().__init__(f"{reason}: {detail}")
+
+
+def damaged(error: BaseException) -> FileRefused:
+    """Return the refusal of a file in which a library met what it did not expect."""
+    return FileRefused("damaged", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": "))

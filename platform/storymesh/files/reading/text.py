@@ -6,7 +6,7 @@ from typing import Any
 
 from storymesh.files.reading.content_type import require_type
 from storymesh.files.reading.passages import FileContent, PassageWriter
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileRefused
 
 REVISION = 1
 _MARKS = (

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from storymesh.files.reading.readers import ReaderMissing
-from storymesh.files.reading.reading import FileLimits, Refused
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileLimits, FileRefused, Refused
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from storymesh.files.reading.passages import PassageWriter
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileRefused
 
 MAX_CELLS = 1_000_000
 MAX_ROWS = 1_048_576  # of a sheet of Excel

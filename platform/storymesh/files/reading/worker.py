@@ -16,8 +16,7 @@ from typing import Any
 from storymesh.files.reading.messages import Connection, ConnectionEnded, content_message, refusal_message
 from storymesh.files.reading.passages import FileContent
 from storymesh.files.reading.readers import ReaderMissing, load_reader
-from storymesh.files.reading.reading import Refused
-from storymesh.files.reading.refusal import FileRefused
+from storymesh.files.reading.reading import FileRefused, Refused
 
 _GROWN = 0.5  # the share of a file's memory by which the process may stay larger before another takes its place
 _TEMPORARY_SIZE = 0  # bytes of a file that it may write

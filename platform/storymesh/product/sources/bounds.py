@@ -9,8 +9,11 @@ import codecs
 import gzip
 import io
 import lzma
+import os
+import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -26,6 +29,9 @@ COMPRESSED = (".gz", ".zst", ".zip")
 _MAX_MEMBERS = 10_000
 _LISTED = 5
 _FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, BadZipFile, RuntimeError, NotImplementedError, ValueError)
+CHANGED = ("the file has changed while it was read", "run again when it is written; write another file and rename it")
+"""Message and hint about a file of which two states were met."""
+_CLOCK_TICK_NS = 20_000_000
 
 
 class ContentRefused(Exception):
@@ -199,3 +205,31 @@ class _Transcoded(io.RawIOBase):
 
 def _words(limit: int) -> str:
     return f"opens to more than {limit / 2**30:,.1f} GiB, {RATIO} times what it takes on disk"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Which file it is, and when it was last written to.
+
+    A reader opens a file more than once, and reads for long. Rows of two states, or half of the last row, would be
+    published as if the file had ever held them.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, file: int | Path) -> "FileState":
+        """Return the state of a path, or of the file of a descriptor. Raises OSError."""
+        stat = os.fstat(file) if isinstance(file, int) else file.stat()
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    @classmethod
+    def settled(cls, file: int | Path) -> "FileState":
+        """Return the state of a file from which a later change differs: file systems tell time in ticks."""
+        state = cls.of(file)
+        if abs(time.time_ns() - state.modified_ns) < _CLOCK_TICK_NS:
+            time.sleep(_CLOCK_TICK_NS / 1e9)
+        return cls.of(file)

@@ -14,7 +14,7 @@ from storymesh.federation.relation import Relation
 from storymesh.product.dbt_model_server import ModelServer
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
-from storymesh.product.sources.file_state import FileState
+from storymesh.product.sources.bounds import FileState
 from storymesh.product.sources.source import BATCH_ROWS, choose_columns
 
 if TYPE_CHECKING:

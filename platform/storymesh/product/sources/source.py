@@ -18,8 +18,7 @@ from storymesh.contract.definition import Contract, Property
 from storymesh.engine.engine import Engine
 from storymesh.errors import MAX_COMPARED, SourceUnreadable, suggest_name
 from storymesh.input_file import InputFileRefused, open_input
-from storymesh.product.sources.bounds import MAX_COLUMNS, ContentRefused, open_content
-from storymesh.product.sources.file_state import CHANGED, FileState
+from storymesh.product.sources.bounds import CHANGED, MAX_COLUMNS, ContentRefused, FileState, open_content
 from storymesh.product.sources.options import SourceOptions
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from storymesh.narrative.formats import format_of_columns
 from storymesh.printable import shortened
 
 if TYPE_CHECKING:
-    from storymesh.provenance.origins import Origin
-    from storymesh.provenance.spans import TracedSpan
+    from storymesh.provenance.origins import Origin, TracedSpan
     from storymesh.provenance.trace import RecordTrace, TracedColumn
 
 LONGEST_TEXT = 6_000  # characters of one column

@@ -1,6 +1,29 @@
-"""English answers."""
+"""The phrases by which free answers are read, in each language that has some: patterns of RE2 over small letters."""
 
-from storymesh.evaluation.phrases.phrases import AnswerPhrases
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AnswerPhrases:
+    """The patterns of one language.
+
+    too_few: that there are too few cases to say. advises_against: what not to do, to the end of the clause. recommends:
+    the group `best` is the clause that says what is best. percentage: the group `value`. part_of: the groups `part` and
+    `whole`, as in 3 of 10. no, yes: whether it will work. of_others: what earlier cases did, which is taken out before
+    `foretells` looks for an ending that is told as the case's own.
+    """
+
+    language: str
+    too_few: str
+    advises_against: str
+    recommends: str
+    percentage: str
+    part_of: str
+    no: str
+    yes: str
+    of_others: str
+    foretells: str
+
 
 ENGLISH = AnswerPhrases(
     language="en",
@@ -26,3 +49,12 @@ ENGLISH = AnswerPhrases(
         r"(?:did not work|[a-z]{3,}ed|turned out)\b|\bit turned out\b"
     ),
 )
+
+
+PHRASES = {item.language: item for item in (ENGLISH,)}
+
+
+def answer_phrases(language: str) -> AnswerPhrases:
+    """Return the phrases of a language (`pt-BR`: of `pt`), of English where there are none: labels of actions, counts
+    and percentages are read in any."""
+    return PHRASES.get(language.partition("-")[0].lower(), ENGLISH)
