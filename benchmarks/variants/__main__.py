@@ -14,8 +14,7 @@ from storymesh.engine.open import open_engine
 from storymesh.llm.response_cache import Messages
 from storymesh.release.diversity import measure_diversity, sample_texts
 from storymesh.release.rewritten_records import write_all_records
-from storymesh.variation.variation import TemplateVariation
-from storymesh.variation.vary import VariantResult, vary_template
+from storymesh.variation.variation import TemplateVariation, VariantResult, vary_template
 
 CONFIG, SLOT = "report", "text"
 PARAGRAPHS = Path(__file__).with_name("report")

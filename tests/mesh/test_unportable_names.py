@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.mesh.check import check_files
-from storymesh.mesh.unportable_names import unportable_files
+from storymesh.mesh.misplaced import unportable_files
 from tests.support.paths import TESTS
 
 

@@ -14,8 +14,7 @@ from storymesh.llm.budget import BudgetLedger, Usage
 from storymesh.llm.response_cache import Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.variation.prompt import MAX_CHARACTERS, template_in_answer
-from storymesh.variation.variation import TemplateVariation, templates_to_vary
-from storymesh.variation.vary import vary_template, wanted_numbers
+from storymesh.variation.variation import TemplateVariation, templates_to_vary, vary_template, wanted_numbers
 from tests.support.model_server import Call, Raw, Server
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product

@@ -18,11 +18,10 @@ from storymesh.mesh.code_location_findings import code_location_findings
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
-from storymesh.mesh.misplaced import definition_files, misplaced_files
+from storymesh.mesh.misplaced import definition_files, misplaced_files, unportable_configs, unportable_files
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.mesh.residency_findings import residency_findings
 from storymesh.mesh.sound_part import SoundPart, sound_part
-from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios

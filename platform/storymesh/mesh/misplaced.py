@@ -1,15 +1,18 @@
-"""Files that look like definitions and stand where nobody reads them: a wrong folder, a wrong suffix, nested too deep.
+"""Files that look like definitions and stand where nobody reads them (a wrong folder, a wrong suffix, nested too deep),
+and names that not every system has.
 
 They are warnings, since a mesh may hold whatever else people keep there.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from storymesh.errors import Finding
 from storymesh.location import Location
+from storymesh.narrative.definition import Narrative
 
 MOST_FILES = 50_000
 _SKIPPED = frozenset({"target", "dbt_packages", "dbt_modules", "sources", "node_modules", "logs"})
@@ -52,6 +55,10 @@ _READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
 _PARTS = ("contracts", "domains", "narratives")
 # Folders of the root that people mean for one of the three.
 _MISSPELT = re.compile(r"contract|data_?contracts?|domain|narrative|stories|products?", re.IGNORECASE)
+# Windows, "Naming Files, Paths, and Namespaces": a device's name, also before a dot.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])( *\..*)?", re.IGNORECASE)
+_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
+_RULE = "unportable-name"
 
 
 def misplaced_files(root: Path) -> Iterator[Finding]:
@@ -110,3 +117,44 @@ def definition_files(root: Path) -> Iterator[str]:
             for name in sorted(names):
                 if not name.startswith((".", "#")):
                     yield Path(folder, name).relative_to(root).as_posix()
+
+
+def unportable_files(paths: Iterable[str]) -> Iterator[Finding]:
+    """Yield a warning for each of these paths below the root that another system could not have, or not beside another
+    of them: there a mesh with one cannot be checked out, nor a release with one be pulled."""
+    named: set[str] = set()
+    first: dict[str, str] = {}
+    for path in paths:
+        parts = path.split("/")
+        for count, name in enumerate(parts, start=1):
+            whole = "/".join(parts[:count])
+            if whole in named:
+                continue
+            named.add(whole)
+            if fault := _fault(name):
+                yield Finding(Location(path), _RULE, f"'{name}' {fault}", "name it otherwise", "warning")
+            other = first.setdefault(unicodedata.normalize("NFC", whole).casefold(), whole)
+            if other != whole:
+                words = f"'{whole}' and '{other}' are one name where capitals or forms of a letter are not told apart"
+                yield Finding(Location(path), _RULE, words, "rename one of the two", "warning")
+
+
+def unportable_configs(narrative: Narrative) -> Iterator[Finding]:
+    """Yield a warning for each config of a narrative whose folder in a release another system could not have."""
+    for config in narrative.records:
+        if fault := _fault(config):
+            words = f"a release has a folder '{config}' for this config, which {fault}"
+            yield Finding(narrative.at("records", config), _RULE, words, "name it otherwise", "warning")
+
+
+def _fault(name: str) -> str | None:
+    """Return what another system has against a name, None if nothing."""
+    if _DEVICE.fullmatch(name):
+        return "is the name of a device on Windows"
+    if _FORBIDDEN.search(name):
+        return "has a character that no name on Windows has"
+    if name.endswith((".", " ")):
+        return "ends with a dot or a space, which Windows cuts off"
+    if len(name.encode()) > 255:
+        return "is longer than 255 bytes"
+    return None

@@ -4,16 +4,22 @@ What is kept is a snapshot of the product like any other, of fewer columns and r
 releases use it, and need the server no more.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from storymesh.contract.checks import UniqueValues, checks_of, rule_columns
+from pydantic import ValidationError
+
+from storymesh.atomic_write import write_atomically
+from storymesh.contract.checks import CheckResult, UniqueValues, checks_of, rule_columns
 from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import Rule
 from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.engine import Engine, OpenEngine
+from storymesh.errors import AuditRefused
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.link_prices import ALIKE, LinkPrices
 from storymesh.federation.open import ServerTable, open_server_table
@@ -23,15 +29,19 @@ from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, RuledTable, SelectiveTable, TransferEstimate
 from storymesh.federation.source_rules import SourceAudit, SourceRules, columns_read
 from storymesh.product.definition import Product
+from storymesh.product.publication import Publication, PublicationRefused
 from storymesh.product.publish import publish
-from storymesh.product.source_audit import audit_of, audit_source
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.sources.server_relation import server_relation
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.product.warehouse import Warehouse
+from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
 
@@ -208,3 +218,62 @@ def _notes(ways: Ways, estimates: Mapping[str, TransferEstimate]) -> Iterator[st
     yield from dict.fromkeys(one.doubt for one in estimates.values() if one.doubt)
     if WHERE in ways.selections and WHERE not in estimates:
         yield "`where` is held where cases are made: the server does not decide it as the contract does"
+
+
+def audit_source(
+    product: Product,
+    contract: Contract,
+    open_rows: "Callable[[], pa.RecordBatchReader]",
+    version: str | None,
+    store: ProductStore,
+    engine: Engine,
+) -> SourceAudit:
+    """Return what a contract says of the rows that `open_rows` gives: all of the product, in the contract's columns.
+
+    They are staged aside, audited as any publication is, and thrown away, once for each `version` of the source.
+
+    Raises AuditRefused where they would not be published, and what reading them does.
+    """
+    known = store.folder / "in_place" / f"{product.name}.json"
+    columns = ",".join(contract.properties)
+    key = hashlib.sha256(f"{version} {contract.digest} {columns}".encode()).hexdigest()
+    if version is not None and (before := _read(known, key)) is not None:
+        return before
+    with temporary_folder("rules") as folder:
+        try:
+            scratch = ProductStore(Warehouse(folder, None, None), product.domain)
+            publication = publish(product, contract, open_rows(), scratch, engine, "rules")
+        except PublicationRefused as refused:
+            raise AuditRefused(refused.message, "nothing is fetched; mend the rows there, or the contract") from None
+    audit = audit_of(publication)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(known, f'{{"{key}": {audit.model_dump_json()}}}\n')
+    return audit
+
+
+def audit_of(publication: Publication) -> SourceAudit:
+    """Return what an audit of all rows of a product found."""
+    return SourceAudit(
+        rows=publication.rows_in, broken=dict(publication.quarantined), failed=tuple(_warnings(publication.checks))
+    )
+
+
+def _warnings(results: Sequence[CheckResult]) -> "list[str]":
+    return [
+        f"{result.words} ({_found(result)})" for result in results if result.severity == "warning" and not result.passed
+    ]
+
+
+def _found(result: CheckResult) -> str:
+    return f"{result.failed_rows:,} rows break it" if result.failed_rows else f"found {result.observed}"
+
+
+def _read(path: Path, key: str) -> SourceAudit | None:
+    """Return what was found of the same rows before."""
+    from pydantic import TypeAdapter
+
+    try:
+        known: Mapping[str, SourceAudit] = TypeAdapter(dict[str, SourceAudit]).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return known.get(key)

@@ -1,13 +1,20 @@
 """`storymesh compat`: what the contracts of this mesh break of an earlier state."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storymesh.cli.options import FindingsFormatOption, MeshOption, mesh_root
-from storymesh.cli.output.console import echo
+from storymesh.cli.output.console import count_of, echo
 from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
+
+if TYPE_CHECKING:
+    from storymesh.compatibility.compare import AffectedReader, Compatibility, ContractComparison
+    from storymesh.contract.change import ContractChange
+
+_OF_READERS = {"major": "breaks readers", "minor": "breaks no reader", "patch": "no row differs"}
 
 
 def compat(
@@ -23,7 +30,6 @@ def compat(
     Every change is classified for readers and publishers. A promise that is broken without a new major version is an
     error; a version that says less than what changed is a warning.
     """
-    from storymesh.cli.output.compat import compat_lines
     from storymesh.cli.output.findings import count_findings, findings_as_annotations, findings_as_sarif
     from storymesh.compatibility.compare import compare_mesh
     from storymesh.mesh.check import blocking_findings
@@ -47,3 +53,58 @@ def compat(
         echo(printable_line(f"{changed}: {count_findings(findings)}"), err=True)
     if blocking_findings(findings):
         raise typer.Exit(1)
+
+
+def compat_lines(found: "Compatibility") -> Iterator[str]:
+    """Yield the lines of a comparison."""
+    for finding in found.findings:
+        yield str(finding)
+    for contract in found.contracts:
+        yield ""
+        yield from _contract_lines(contract)
+    if found.added:
+        yield ""
+        yield f"new: {', '.join(found.added)}"
+    for note in found.notes:
+        yield f"note: {note}"
+
+
+def _contract_lines(contract: "ContractComparison") -> Iterator[str]:
+    wants = f", asks for {contract.wanted}" if contract.wanted and contract.changes else ""
+    kept = f"; version {contract.old_version} is kept as {contract.kept_as}" if contract.kept_as else ""
+    yield f"{contract.product} {contract.old_version} -> {contract.new_version or 'gone'}{wants}{kept}"
+    for change in contract.changes:
+        yield f"  {change.step:<6} {change.words} ({_effect(change)})"
+    refused = contract.refused
+    if refused is not None and refused.refused:
+        yield f"  {refused.refused:,} of the {count_of(refused.rows, 'published row')} would be refused now"
+    for reader in contract.readers:
+        yield from _reader_lines(reader)
+    if contract.changes and not contract.readers and not contract.kept_as:
+        yield "  nobody in this mesh reads what changed"
+
+
+def _effect(change: "ContractChange") -> str:
+    refuses = "; may refuse rows of publishers" if change.refuses else ""
+    return f"{_OF_READERS[change.step]}{refuses}"
+
+
+def _reader_lines(reader: "AffectedReader") -> Iterator[str]:
+    if reader.kind == "product":
+        yield f"  read by the product {reader.name}, through its input port"
+        return
+    if not reader.configs:
+        yield f"  read by {reader.name}"
+    for effect in reader.configs:
+        what = "the rows themselves" if effect.properties == ("*",) else ", ".join(effect.properties)
+        line = f"  {reader.name}: {effect.config} reads {what}"
+        if effect.stories is None:
+            yield f"{line}; nothing is released yet"
+        elif not effect.stories:
+            yield f"{line}; none of the {effect.released:,} stories of {reader.release} changes by it"
+        else:
+            shown = ", ".join(effect.examples)
+            yield (
+                f"{line}; {effect.stories:,} of the {effect.released:,} stories of {reader.release} "
+                f"{'changes' if effect.stories == 1 else 'change'}, for example {shown}"
+            )

@@ -12,8 +12,7 @@ from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.llm.asked_model import AskedModel, Price
-    from storymesh.variation.variation import TemplateVariation
-    from storymesh.variation.vary import VariantResult
+    from storymesh.variation.variation import TemplateVariation, VariantResult
 
 MAX_VARIANTS = 200
 
@@ -69,8 +68,7 @@ def vary(
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.model_access import require_model
     from storymesh.mesh.snapshot_pinning import pin_build
-    from storymesh.variation.variation import TemplateVariation, templates_to_vary
-    from storymesh.variation.vary import wanted_numbers
+    from storymesh.variation.variation import TemplateVariation, templates_to_vary, wanted_numbers
 
     paid = _price(price)
     spend = None if budget is None else Budget.model_construct(usd=_dollars(budget, "--budget"))
@@ -102,7 +100,7 @@ def _vary(
     from storymesh.llm.budget import BudgetLedger, Usage
     from storymesh.llm.response_cache import Messages, ResponseCache
     from storymesh.release.rewritten_records import ANSWER_STORE
-    from storymesh.variation.vary import VariantResult, vary_template
+    from storymesh.variation.variation import VariantResult, vary_template
 
     usage, ledger = Usage(), BudgetLedger(model.budget)
     results: list[VariantResult] = []

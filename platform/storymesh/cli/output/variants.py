@@ -10,8 +10,7 @@ from storymesh.llm.budget import Usage, cost_of_tokens, estimate_input_tokens
 from storymesh.llm.response_cache import Messages
 
 if TYPE_CHECKING:
-    from storymesh.variation.variation import TemplateVariation
-    from storymesh.variation.vary import VariantResult
+    from storymesh.variation.variation import TemplateVariation, VariantResult
 
 MOST_PLACES = 5
 
