@@ -1,5 +1,5 @@
-"""The earlier state that a mesh is compared with: its contracts, and which columns each reader used. Files of a commit of
-git are written to a folder, and the work tree is not touched."""
+"""The earlier state that a mesh is compared with: its contracts, and which columns each reader used. Files of a commit
+of git are written to a folder, and the work tree is not touched."""
 
 import os
 import re

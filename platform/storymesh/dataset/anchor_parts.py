@@ -22,9 +22,10 @@ SAMPLED = 200  # keys for each part: their quantiles are off by a tenth or less
 @dataclass(frozen=True)
 class AnchorPart:
     """The rows whose first column of the `key` is at least `first` and less than `end`, and of these the ones in bucket
-    `number` of `buckets` by the whole key. None is no bound; nulls are in the part that begins with none."""
+    `number` of `buckets` by the whole key. None is no bound; nulls are in the part that begins with none. Without a
+    key: all rows."""
 
-    key: Sequence[str]
+    key: Sequence[str] = ()
     first: Any = None
     end: Any = None
     number: int = 0
@@ -36,6 +37,8 @@ class AnchorPart:
 
         from storymesh.engine import dialect
 
+        if not self.key:
+            return anchor
         column = anchor[self.key[0]]
         bounds = [] if self.first is None else [column >= ibis.literal(self.first, column.type())]
         if self.end is not None:
@@ -47,10 +50,13 @@ class AnchorPart:
         return anchor.filter(*bounds) if bounds else anchor
 
 
+ALL_ROWS = AnchorPart()
+
+
 def divide_anchor(engine: Engine, anchor: "ir.Table", key: Sequence[str], rows: int, count: int) -> list[AnchorPart]:
     """Return parts of some `rows` rows, about `count` and about alike, that have every row of the anchor once."""
     if count == 1:
-        return [AnchorPart(key)]
+        return [ALL_ROWS]
     return list(_parts(key, _sorted_sample(engine, anchor[key[0]], rows, count), count))
 
 

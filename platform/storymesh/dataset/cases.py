@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.case.resolve import Role
 from storymesh.case.selection import select_anchor_rows
-from storymesh.dataset.anchor_parts import AnchorPart, divide_anchor
+from storymesh.dataset.anchor_parts import ALL_ROWS, AnchorPart, divide_anchor
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import ERASED, ErasureList, read_erasure_list
 from storymesh.dataset.split import assign_splits
@@ -35,8 +35,8 @@ def anchor_rows(build: Build, tables: "Mapping[str, ir.Table]") -> "ir.Table":
     return select_anchor_rows(tables[anchor], build.typed.selection, anchor)
 
 
-def linked_cases(build: Build, engine: Engine, part: AnchorPart | None = None) -> "ir.Table":
-    """Return the cases with their rows, facts and outcome; with `part`, those of its rows alone."""
+def linked_cases(build: Build, engine: Engine, part: AnchorPart = ALL_ROWS) -> "ir.Table":
+    """Return the cases of a part of the anchor's rows, with their rows, facts and outcome."""
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
     from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
@@ -44,8 +44,7 @@ def linked_cases(build: Build, engine: Engine, part: AnchorPart | None = None) -
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
-    anchors = anchor_rows(build, tables)
-    tables[cast.anchor.name] = anchors if part is None else part.rows_of(anchors)
+    tables[cast.anchor.name] = part.rows_of(anchor_rows(build, tables))
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
     linked = link_cases(cast, tables, build.typed.columns, pseudonyms, hash_in_engine(leaving_key(build.pseudonym_key)))

@@ -1,5 +1,5 @@
-"""One template of a config that is varied: the cases on which variants are compared, the folder that they go to, and the
-loop that asks a model for them."""
+"""One template of a config that is varied: the cases on which variants are compared, the folder that they go to, and
+the loop that asks a model for them."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
