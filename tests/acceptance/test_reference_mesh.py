@@ -13,7 +13,7 @@ from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, quarantined
 
 NARRATIVE = "canal-exceptions"
 Records = dict[str, dict[str, list[Any]]]
-TRACE_EVERY = int(os.environ.get("STORYMESH_TRACE_EVERY", "60"))
+TRACE_EVERY = int(os.environ.get("STORYMESH_TRACE_EVERY", "120"))
 FEW = 50  # of each config the test follows more, so that all its cases are read at once
 
 

@@ -1,6 +1,5 @@
 """The blockage of the Suez Canal in March 2021, out of public data: the figures of tests/meshes/README.md."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +18,13 @@ SUEZ_DAYS = 17
 
 
 @pytest.fixture(scope="module")
-def stories(suez: Ran, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def records(suez: Ran, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return every(loaded(suez.mesh, "abnormal-passages", tmp_path_factory.mktemp("cache")), "report")
+
+
+@pytest.fixture(scope="module")
+def stories(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The story of each case, the newest words first: case id -> text."""
-    records = every(loaded(suez.mesh, "abnormal-passages", tmp_path_factory.mktemp("cache")), "report")
     return {case_id: record["text"] for case_id, record in records.items()}
 
 
@@ -75,8 +78,7 @@ def test_each_day_of_the_blockage_tells_the_fall_and_the_48_diverted_ships(stori
         assert ("48 ships are verified to have turned away" in text) == text.startswith("# Suez Canal")
 
 
-def test_every_record_names_its_sources(suez: Ran, tmp_path: Path) -> None:
-    records = every(loaded(suez.mesh, "abnormal-passages", tmp_path), "report")
+def test_every_record_names_its_sources(suez: Ran, records: dict[str, dict[str, Any]]) -> None:
     (lock,) = locks(suez.mesh, "abnormal-passages")
     versions = {member["product"]: member["product_version"] for member in lock["cast"].values()}
     for record in records.values():
