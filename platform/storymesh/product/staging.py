@@ -20,7 +20,8 @@ from storymesh.errors import EngineFailed, PublishConflict
 from storymesh.file_lock import hold_lock
 from storymesh.product.iceberg_internals import apply_updates, schema_without_ids
 from storymesh.product.store import MAIN, TAG_DIGITS, VERSION, ProductStore
-from storymesh.product.table_files import TAG_PREFIX, data_files
+from storymesh.product.table_files import data_files
+from storymesh.product.table_history import TAG_PREFIX
 
 if TYPE_CHECKING:
     import pyarrow as pa

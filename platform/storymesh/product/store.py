@@ -22,14 +22,8 @@ from storymesh.input_file import InputFileRefused
 from storymesh.product.catalog_database import database_url, require_plain_database
 from storymesh.product.snapshot_note import SnapshotNote, find_note, hash_metadata, schema_text, write_note
 from storymesh.product.store_location import resolve_location
-from storymesh.product.table_files import (
-    DAMAGE_HINT,
-    FetchedFiles,
-    data_files,
-    published_at,
-    published_snapshots,
-    snapshot_properties,
-)
+from storymesh.product.table_files import DAMAGE_HINT, FetchedFiles, data_files
+from storymesh.product.table_history import published_at, published_snapshots, snapshot_properties
 from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
 

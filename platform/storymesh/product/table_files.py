@@ -1,9 +1,9 @@
-"""The snapshots of a product's Iceberg table by its metadata alone, and their data files by their manifests."""
+"""The data files of a snapshot, as its manifests list them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from storymesh.errors import StorymeshError
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 DAMAGE_HINT = "bring it back from a copy of the store; if the product still has this content, publish it again"
-TAG_PREFIX = "v-"  # of the tag that a published version has
 
 
 def data_files(table: "Table", snapshot: "IcebergSnapshot") -> "Iterable[DataFile]":
@@ -73,24 +72,3 @@ class FetchedFiles(Sequence[str]):
 
     def __hash__(self) -> int:
         return hash(self.paths)
-
-
-def published_snapshots(table: "Table | None") -> "list[IcebergSnapshot]":
-    """Return the published snapshots of a table, by the time at which each last became the current one."""
-    if table is None:
-        return []
-    published, refs = published_at(table), table.metadata.refs.items()
-    tagged = {ref.snapshot_id for name, ref in refs if name.startswith(TAG_PREFIX)}
-    snapshots = [snapshot for snapshot in table.metadata.snapshots if snapshot.snapshot_id in tagged]
-    return sorted(snapshots, key=lambda snapshot: published.get(snapshot.snapshot_id, snapshot.timestamp_ms))
-
-
-def published_at(table: "Table") -> dict[int, int]:
-    """Return when each snapshot last became the current one, in milliseconds since 1970."""
-    return {entry.snapshot_id: entry.timestamp_ms for entry in table.metadata.snapshot_log}
-
-
-def snapshot_properties(snapshot: "IcebergSnapshot") -> dict[str, str]:
-    """Return what was noted when the snapshot was written."""
-    summary: Any = snapshot.summary
-    return summary.additional_properties if summary is not None else {}
