@@ -12,7 +12,7 @@ from storymesh.dataset.preview import preview_records
 from storymesh.dataset.render import WITHHELD_VALUE
 from storymesh.dataset.split import HELD_OUT
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
-from storymesh.dataset.tables import cases_with_splits, precedents_by_case
+from storymesh.dataset.tables import cases_with_precedents, cases_with_splits
 from storymesh.provenance.explain import explain_narrative
 from storymesh.provenance.verification_sql import VerificationQueries
 from tests.support.small_build import LATE_CALLS, build_of
@@ -78,9 +78,8 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Build]:
 
 def precedents(build: Build) -> dict[str, dict[str, Any]]:
     with build.open_engine() as engine:
-        table = precedents_by_case(build, engine)
-        assert table is not None
-        return {row["case_id"]: row["precedents"] for row in engine.fetch_rows(table)}
+        table = cases_with_precedents(build, engine).select("case_id", "precedents")
+        return {row["case_id"]: row["precedents"] for row in engine.fetch_rows(table) if row["precedents"] is not None}
 
 
 def test_a_share_of_the_cases_has_no_precedents_and_the_others_have_all(builds: tuple[Build, Build]) -> None:

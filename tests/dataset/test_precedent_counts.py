@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
-from storymesh.dataset.tables import cases_with_precedents, precedents_by_case
+from storymesh.dataset.tables import cases_with_precedents
 from storymesh.provenance.verification_sql import VerificationQueries
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
 from storymesh.release.write import write_release
@@ -224,10 +224,9 @@ def test_every_judged_case_that_was_over_by_then_counts_and_no_other(world: Worl
         write_cases_and_precedents(build)
         answers = expected(world)
         with build.open_engine() as engine:
-            asking = precedents_by_case(build, engine)
-            assert asking is not None
-            found = {row["case_id"]: row["precedents"] for row in engine.fetch_rows(asking)}
             placed = cases_with_precedents(build, engine)
+            asking = placed.filter(placed["precedents"].notnull()).select("case_id", "precedents")
+            found = {row["case_id"]: row["precedents"] for row in engine.fetch_rows(asking)}
             kept = engine.fetch_table(placed.filter(placed["split"].notnull()))["case_id"].to_pylist()
             queries = VerificationQueries(build, engine)
             for name in sorted(found)[:2]:

@@ -70,14 +70,6 @@ def add_precedents(cases: "ir.Table", build: Build, engine: Engine) -> "ir.Table
     return cases.drop(*({"rank", "period", "withheld", "unseen"} & {*cases.columns}))
 
 
-def precedents_by_case(build: Build, engine: Engine) -> "ir.Table | None":
-    """Return case_id and precedents of every case that asks for them, or None if the narrative has none."""
-    if build.narrative.case.precedents is None:
-        return None
-    cases = cases_with_precedents(build, engine).select("case_id", "precedents")
-    return cases.filter(cases["precedents"].notnull())
-
-
 @dataclass(frozen=True)
 class QuotedPrecedents:
     """The precedents that are quoted: cases that ask the same are one `probe`, whose quotes are the same.
