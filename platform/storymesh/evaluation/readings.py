@@ -1,6 +1,6 @@
 """What free answers say: which action, how often, whether, or that there are too few cases.
 
-What a language says in its own words is in `phrases`. Actions are found by the labels of the contract (and their
+The words that they are read by are in `phrases`. Actions are found by the labels of the contract (and their
 codes), as whole words; patterns are RE2's, which takes a time that grows with the text alone, whoever wrote it. What
 cannot be read is counted as unread, never guessed.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storymesh.evaluation.phrases import AnswerPhrases, answer_phrases
+from storymesh.evaluation import phrases
 from storymesh.evaluation.questions import Booleans, Floats, Integers
 
 _NO_WORD = r"[^\p{L}\p{M}\p{N}]+"
@@ -34,15 +34,14 @@ class Readings:
     foretells: Booleans
 
 
-def read_texts(texts: pa.Array, actions: Mapping[str, str], language: str = "en") -> Readings:
+def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
     """Return what the answers say. A null was not answered. `actions` are code -> label, in their columns' order."""
-    phrases = answer_phrases(language)
     answered = np.asarray(pc.is_valid(texts))
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFC"))
     plain = pc.replace_substring_regex(plain, r"[*_`#>\"“”]+", " ")
-    marked = pc.replace_substring_regex(plain, phrases.too_few, f" {_MARK} ")
-    advised = pc.replace_substring_regex(marked, phrases.advises_against, " ")
-    best = pc.struct_field(pc.extract_regex(advised, phrases.recommends), "best")
+    marked = pc.replace_substring_regex(plain, phrases.TOO_FEW, f" {_MARK} ")
+    advised = pc.replace_substring_regex(marked, phrases.ADVISES_AGAINST, " ")
+    best = pc.struct_field(pc.extract_regex(advised, phrases.RECOMMENDS), "best")
     named = [_plain(label) for label in actions.values()]
     choice, _ = _first_action(pc.fill_null(best, ""), named)
     anywhere, where = _first_action(advised, named)
@@ -53,9 +52,9 @@ def read_texts(texts: pa.Array, actions: Mapping[str, str], language: str = "en"
     choice = np.where(choice >= 0, choice, coded)
     few = np.asarray(pc.find_substring(_words(advised), f" {_MARK} "), np.int64)
     abstains = (few >= 0) & ((where < 0) | (few < where))
-    own = pc.replace_substring_regex(plain, phrases.of_others, " ")
-    share = _share(plain, phrases)
-    no, yes = (np.asarray(pc.match_substring_regex(plain, pattern)) for pattern in (phrases.no, phrases.yes))
+    own = pc.replace_substring_regex(plain, phrases.OF_OTHERS, " ")
+    share = _share(plain)
+    no, yes = (np.asarray(pc.match_substring_regex(plain, pattern)) for pattern in (phrases.NO, phrases.YES))
     flat = np.where(no, 0.0, np.where(yes, 1.0, np.nan))
     verdict = np.where(np.isnan(share), flat, share)
     return Readings(
@@ -64,7 +63,7 @@ def read_texts(texts: pa.Array, actions: Mapping[str, str], language: str = "en"
         abstains & answered,
         np.where(answered, share, np.nan),
         np.where(answered & (few < 0), verdict, np.nan),
-        np.asarray(pc.match_substring_regex(own, phrases.foretells)) & answered,
+        np.asarray(pc.match_substring_regex(own, phrases.FORETELLS)) & answered,
     )
 
 
@@ -94,10 +93,10 @@ def _plain(label: str, *, lower: bool = True) -> str:
     return f" {text.strip()} "
 
 
-def _share(plain: pa.Array, phrases: AnswerPhrases) -> Floats:
+def _share(plain: pa.Array) -> Floats:
     """Return the first percentage of each text, or else the first `n of m`, or else the first number below 1."""
-    percent = _number(pc.struct_field(pc.extract_regex(plain, phrases.percentage), "value")) / 100
-    counted = pc.extract_regex(plain, phrases.part_of)
+    percent = _number(pc.struct_field(pc.extract_regex(plain, phrases.PERCENTAGE), "value")) / 100
+    counted = pc.extract_regex(plain, phrases.PART_OF)
     part, whole = _number(pc.struct_field(counted, "part")), _number(pc.struct_field(counted, "whole"))
     ratio = np.divide(part, whole, out=np.full(len(plain), np.nan), where=whole > 0)
     share = _number(pc.struct_field(pc.extract_regex(plain, _SHARE), "value"))

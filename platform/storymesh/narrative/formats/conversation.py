@@ -76,11 +76,11 @@ class TurnFormat(RecordFormat):
                 turns.setdefault(text.column, []).append({"role": text.role, "content": texts[text.name]})
         return turns
 
-    def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
+    def column_texts(self, records: "ir.Table") -> "dict[str, ir.StringValue]":
         from storymesh.engine import dialect
 
         return {
-            column: dialect.map_items(value, lambda message: message["content"]).join(between)
+            column: dialect.map_items(value, lambda message: message["content"]).join("\n")
             if (value := records[column]).type().is_array()
             else value
             for column in self.text_columns

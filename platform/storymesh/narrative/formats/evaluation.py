@@ -63,9 +63,9 @@ class EvaluationFormat(RecordFormat):
     def outcome_parts(self, schema: "pa.Schema") -> tuple[str, ...]:
         return ("action", "worked")
 
-    def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
+    def column_texts(self, records: "ir.Table") -> "dict[str, ir.StringValue]":
         return {
-            column: records[column].join(between) if column == REWORDINGS else records[column].fill_null("")
+            column: records[column].join("\n") if column == REWORDINGS else records[column].fill_null("")
             for column in self.text_columns
         }
 

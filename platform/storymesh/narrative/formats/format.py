@@ -155,8 +155,8 @@ class RecordFormat:
             if (words := text.text_in(record)) is not None:
                 yield text, words
 
-    def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
-        """Return the text of each text column; a column of several texts joins them by `between`."""
+    def column_texts(self, records: "ir.Table") -> "dict[str, ir.StringValue]":
+        """Return the text of each text column; a column of several texts has them in lines."""
         return {column: records[column] for column in self.text_columns}
 
     def replace_texts(self, records: "ir.Table", replacements: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":

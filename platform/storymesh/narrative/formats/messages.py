@@ -75,11 +75,11 @@ class ConversationFormat(RecordFormat):
             ]
         }
 
-    def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
+    def column_texts(self, records: "ir.Table") -> "dict[str, ir.StringValue]":
         from storymesh.engine import dialect
 
         contents = dialect.map_items(records[COLUMN], lambda message: message["content"])
-        return {COLUMN: contents.join(between)}
+        return {COLUMN: contents.join("\n")}
 
     def replace_texts(self, records: "ir.Table", replacements: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         import ibis

@@ -155,7 +155,7 @@ class ToolFormat(ConversationFormat):
             if (words := text.text_in(record)) is not None:
                 yield text, words
 
-    def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
+    def column_texts(self, records: "ir.Table") -> "dict[str, ir.StringValue]":
         import ibis
 
         from storymesh.engine import dialect
@@ -163,10 +163,10 @@ class ToolFormat(ConversationFormat):
         def words(message: "ir.StructValue") -> "ir.StringValue":
             arguments = message[CALLS][0]["function"][ARGUMENTS]
             values = [arguments[name].cast("string") for name in arguments.type().names]
-            called = dialect.concat_texts([part for value in values for part in (ibis.literal(between), value)][1:])
+            called = dialect.concat_texts([part for value in values for part in (ibis.literal("\n"), value)][1:])
             return ibis.ifelse(message[CALLS].isnull(), message["content"], called)
 
-        return {COLUMN: dialect.map_items(records[COLUMN], words).join(between)}
+        return {COLUMN: dialect.map_items(records[COLUMN], words).join("\n")}
 
     def replace_texts(self, records: "ir.Table", replacements: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         """Return the columns with other words for the answer, the only text that a model may rewrite."""
