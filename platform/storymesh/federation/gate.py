@@ -8,36 +8,17 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
-from operator import and_, or_
 from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
-
-from storymesh.contract.conditions import COMPARISONS
 from storymesh.contract.leaving import Form
 from storymesh.errors import StorymeshError
 from storymesh.federation.keyed_hash import hash_in_engine
 from storymesh.federation.policy import LeavingPolicy, refusal
 from storymesh.federation.receipts import LeastFigures, Leaving, Receipt, ReceiptBook
-from storymesh.federation.request import (
-    ColumnComparison,
-    ColumnIsNull,
-    ColumnMembership,
-    Condition,
-    Conjunction,
-    Disjunction,
-    ExtractRequest,
-    Negation,
-    Value,
-    columns_of,
-)
+from storymesh.federation.request import ExtractRequest, columns_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-
-    from storymesh.federation.keyed_hash import HashText
 
 
 class LeavingRefused(StorymeshError):
@@ -53,6 +34,7 @@ class AdmittedRequest:
 
     def expression(self, table: "ir.Table", key: bytes) -> "ir.Table":
         """Return what is wanted of a table that an engine has open, with the names of the contract."""
+        from storymesh.federation.statement import extract_expression
 
         return extract_expression(self.request, table, hash_in_engine(key))
 
@@ -141,40 +123,3 @@ def _count_violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterato
             yield f"'{name}' leaves by the {rule.least.grain} only ({rule.location})"
         if request.filters:
             yield f"'{name}' leaves of whole groups only, and a part of one would tell the rest ({rule.location})"
-
-
-def extract_expression(request: ExtractRequest, table: ir.Table, hashed: "HashText") -> ir.Table:
-    """Return the rows that a request is for. `table` has the columns of the contract, and `hashed` makes the keyed hash
-    of a value."""
-    for condition in request.filters:
-        table = table.filter(_condition(table, condition))
-    forms = request.forms.items()
-    return table.select(**{name: hashed(table[name]) if form == "hashed" else table[name] for name, form in forms})
-
-
-def _condition(table: ir.Table, condition: Condition) -> ir.BooleanValue:
-    match condition:
-        case ColumnComparison():
-            column = table[condition.column]
-            return COMPARISONS[condition.operator](column, _literal(column, condition.value))
-        case ColumnMembership():
-            column = table[condition.column]
-            return column.isin([_literal(column, value) for value in condition.values])
-        case ColumnIsNull():
-            return table[condition.column].isnull()
-        case Negation():
-            return ~_condition(table, condition.condition)
-        case Conjunction():
-            return reduce(and_, [_condition(table, inner) for inner in condition.conditions])
-        case Disjunction():
-            return reduce(or_, [_condition(table, inner) for inner in condition.conditions])
-
-
-def _literal(column: ir.Value, value: Value) -> ir.Scalar:
-    """Return a value of a request in the type of the column that it is compared with; also a moment that came as text.
-    Raises StorymeshError for one that is not of it."""
-    try:
-        return ibis.literal(value, type=column.type())
-    except (TypeError, ValueError, ArithmeticError):
-        words = f"a request compares '{column.get_name()}', which is {column.type()}, with {value!r}"
-        raise StorymeshError(words, "write a value of that type") from None

@@ -10,7 +10,6 @@ import typer
 from storymesh.cli.options import DigestOption, FormatOption, MeshOption, SignerOption, mesh_root
 from storymesh.cli.output.console import console_on, echo, open_table
 from storymesh.cli.output.json_document import echo_result
-from storymesh.document import path_in_mesh
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -74,6 +73,8 @@ def show_releases(releases: "Sequence[Release]") -> None:
 
 def release_documents(releases: "Sequence[Release]", root: Path) -> list[dict[str, object]]:
     """Return for each release: narrative, version, path (relative to the mesh root), digest, configs, drops."""
+    from storymesh.document import path_in_mesh
+
     return [
         {
             "narrative": release.narrative,
