@@ -5,6 +5,7 @@
 A Parquet file with twelve columns is published twice, with one of its partitions changed in between: once under a
 contract that names the column of the partitions as such, once under one that does not. Each publication is a process of
 its own; CPU counts what it does after its imports. Beside it stands what reading the file and writing it again takes.
+`--shape scattered` has the rows of all partitions between each other, `--shape skewed` nine tenths of them in the first.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import resource
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ id: desk.readings
 status: active
 customProperties: [{property: source, value: sources/readings.parquet}]
 """
+KINDS = ("whole", "partitioned")  # by whether the contract has partitions
 VALUES = tuple(f"value_{number}" for number in range(6))
 TEXTS = tuple(f"text_{number}" for number in range(4))
 
@@ -48,7 +51,19 @@ class Cost:
     grown: int
 
 
-def write_mesh(root: Path, rows: int, partitions: int, *, partitioned: bool) -> None:
+@dataclass(frozen=True)
+class Source:
+    """The size of a raw file, its partitions, and how its rows lie in them: a name of `SHAPES`."""
+
+    rows: int
+    partitions: int
+    shape: str = "sorted"
+
+
+SHAPES = ("sorted", "scattered", "skewed")
+
+
+def write_mesh(root: Path, source: Source, *, partitioned: bool) -> None:
     """Write the mesh of one product."""
     texts = CONTRACT.replace("PARTITIONED", str(partitioned).lower())
     texts += "".join(f"      - {{name: {name}, logicalType: integer}}\n" for name in VALUES)
@@ -61,18 +76,23 @@ def write_mesh(root: Path, rows: int, partitions: int, *, partitioned: bool) -> 
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
     (root / "narratives").mkdir()
-    write_source(root, rows, partitions, changed=0)
+    write_source(root, source, changed=0)
 
 
-def write_source(root: Path, rows: int, partitions: int, *, changed: int) -> None:
+def write_source(root: Path, source: Source, *, changed: int) -> None:
     """Write the raw file. `changed` shapes the values of the last partition and nothing else."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    rows, partitions = source.rows, source.partitions
     chance = np.random.default_rng(7)
     number = np.arange(rows)
     month = number * partitions // rows
+    if source.shape == "skewed":
+        month[: rows * 9 // 10] = 0
+    elif source.shape == "scattered":
+        chance.shuffle(month)
     columns = {"id": pa.array(number), "month": pa.array(month)}
     last = (month == partitions - 1) * changed
     for name in VALUES:
@@ -110,8 +130,7 @@ def _publish(root: Path) -> Cost:
         rows = open_product_rows(product, contract, mesh.domain_folder("desk"), Path("none"), engine)
         done = publish(product, contract, rows, store, engine, f"run-{os.getpid()}")
     assert done.snapshot is not None and done.snapshot.rows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(_cpu() - began, peak, _size(root / ".storymesh") - before)
+    return Cost(_cpu() - began, _peak_mib(), _size(root / ".storymesh") - before)
 
 
 def copy_once(root: Path) -> Cost:
@@ -126,8 +145,7 @@ def _copy(root: Path) -> Cost:
     source, target = root / "domains/desk/sources/readings.parquet", root / "copy.parquet"
     began = _cpu()
     pq.write_table(pq.read_table(source), target, compression="zstd")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(_cpu() - began, peak, target.stat().st_size)
+    return Cost(_cpu() - began, _peak_mib(), target.stat().st_size)
 
 
 def _cpu() -> float:
@@ -135,21 +153,28 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _peak_mib() -> float:
+    """Return the most memory of this process: `getrusage` would count that of the one that started it too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) / 1024
+
+
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def compare(rows: int, partitions: int) -> dict[tuple[bool, str], Cost]:
+def compare(source: Source, contracts: Sequence[bool]) -> dict[tuple[bool, str], Cost]:
     """Return what each publication cost, by whether the contract has partitions, and what was published."""
     costs: dict[tuple[bool, str], Cost] = {}
-    for partitioned in (False, True):
+    for partitioned in contracts:
         with tempfile.TemporaryDirectory(prefix="storymesh-partitions-") as folder:
             root = Path(folder)
-            write_mesh(root, rows, partitions, partitioned=partitioned)
+            write_mesh(root, source, partitioned=partitioned)
             if not partitioned:
                 costs[False, "read and written, no more"] = copy_once(root)
             costs[partitioned, "first"] = publish_once(root)
-            write_source(root, rows, partitions, changed=1)
+            write_source(root, source, changed=1)
             costs[partitioned, "one partition changed"] = publish_once(root)
     return costs
 
@@ -158,12 +183,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--partitions", type=int, default=36)
+    parser.add_argument("--shape", choices=SHAPES, default="sorted")
+    parser.add_argument("--contract", choices=("both", "whole", "partitioned"), default="both")
     asked = parser.parse_args()
-    costs = compare(asked.rows, asked.partitions)
+    contracts = [partitioned for partitioned in (False, True) if asked.contract in ("both", KINDS[partitioned])]
+    costs = compare(Source(asked.rows, asked.partitions, asked.shape), contracts)
     print("| contract | published | CPU s | peak MiB | store grew by MiB |\n|---|---|---|---|---|")
     for (partitioned, what), cost in costs.items():
-        kind = "partitioned" if partitioned else "whole"
-        print(f"| {kind} | {what} | {cost.cpu_s:.1f} | {cost.peak_mib:,.0f} | {cost.grown / 2**20:,.1f} |")
+        print(f"| {KINDS[partitioned]} | {what} | {cost.cpu_s:.1f} | {cost.peak_mib:,.0f} | {cost.grown / 2**20:,.1f} |")
+    if len(contracts) < len(KINDS):
+        return
     ratio = costs[True, "one partition changed"].cpu_s / costs[False, "one partition changed"].cpu_s
     print(f"\none partition changed: {ratio:.0%} of the CPU of a whole publication")
 

@@ -4,7 +4,7 @@ No row is dropped silently: one that breaks the contract is quarantined with its
 nothing is published. A run may be killed at any point; the next one removes what it left and does the work.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,17 +17,11 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
+from storymesh.product.batches import gather_batches
 from storymesh.product.content_version import FileDigests, content_version, version_of_partitions
 from storymesh.product.definition import Product
-from storymesh.product.partitions import (
-    ROW,
-    PartitionedRows,
-    PartitionState,
-    PublishedPartition,
-    digest_if_there,
-    files_by_partition,
-    spool_partitions,
-)
+from storymesh.product.partition_spool import PartitionedRows, spool_partitions, with_hash
+from storymesh.product.partitions import PartitionState, PublishedPartition, digest_if_there, files_by_partition
 from storymesh.product.publication import Publication, PublicationRefused, PublishProgress
 from storymesh.product.quarantine import (
     NONE_UNREADABLE,
@@ -35,6 +29,7 @@ from storymesh.product.quarantine import (
     UncastableValues,
     UnreadableRows,
     failed_rows,
+    find_places,
     other_rows,
     with_examples,
     write_quarantine,
@@ -44,6 +39,7 @@ from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, NO_FILES, Stag
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, EXTRACT_OF, ROWS, RUN_ID, VERSION, ProductStore
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import numpy as np
     import pyarrow as pa
 
@@ -135,10 +131,16 @@ class _Publishing:
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
         plan = plan_cast(self.contract, rows.schema, dict(columns), self.product.layout.forms)
-        batches = self._count(self.engine.map_batches(rows, rows.schema, plan.select, min(ROWS_PER_FILE, BATCH_ROWS)))
-        if self.contract.partition_columns:
+        parted = self.contract.partition_columns
+
+        def select(source: "ir.Table") -> "ir.Table":
+            return with_hash(plan.select(source)) if parted else plan.select(source)
+
+        batches = self._count(self.engine.map_batches(rows, rows.schema, select, min(ROWS_PER_FILE, BATCH_ROWS)))
+        if parted:
             return self._publish_changed(batches, plan.fallible)
-        return self._publish_tables(_gather_batches(batches), plan.fallible).publication
+        tables = gather_batches(batches, ROWS_PER_FILE, BYTES_PER_FILE)
+        return self._publish_tables(tables, plan.fallible).publication
 
     def _count(self, batches: Iterator["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         """Yield the batches, and tell how many rows there were."""
@@ -151,8 +153,8 @@ class _Publishing:
     def _publish_changed(self, batches: Iterator["pa.RecordBatch"], fallible: Sequence[str]) -> Publication:
         """Publish rows that are kept in partitions: those that have not changed are neither written nor audited."""
         state = PartitionState(self.store.folder, self.product.name, self.contract, self.staging.published_snapshot)
-        with spool_partitions(self.engine, self.contract, batches, fallible) as spool:
-            kept = state.unchanged(spool.partitions, self.staging.published_files())
+        with spool_partitions(batches, self.contract.partition_columns) as spool:
+            kept = state.unchanged(spool.fingerprints(), self.staging.published_files())
             try:
                 outcome = self._publish_partitions(spool, kept, fallible)
             except _KeptRowRepeated:  # both rows are quarantined, wherever they are
@@ -172,7 +174,8 @@ class _Publishing:
         changed = [partition for partition in spool.partitions if partition.key not in kept]
         files = self.staging.select_published({path for partition in kept.values() for path in partition.files})
         digests = [partition.digest for partition in kept.values()]
-        return self._publish_tables(spool.tables(changed, ROWS_PER_FILE), fallible, files, digests)
+        tables = spool.tables(changed, ROWS_PER_FILE, BYTES_PER_FILE)
+        return self._publish_tables(tables, fallible, files, digests, lambda rows: spool.numbers(changed, rows))
 
     def _sound_partitions(self, spool: PartitionedRows, outcome: "_Outcome") -> dict[str, PublishedPartition]:
         """Return the partitions that were written and are published, if all of their rows passed every check."""
@@ -184,7 +187,7 @@ class _Publishing:
         in_metadata = {
             path: file.file_path for path, file in zip(staged.paths, staged.files, strict=True) if path not in unsound
         }
-        fingerprints = {partition.key: partition.fingerprint for partition in spool.partitions}
+        fingerprints = spool.fingerprints()
         sound: dict[str, PublishedPartition] = {}
         for key, partition in outcome.partitions.items():
             # What was published before is there already, so its files have gone again.
@@ -203,9 +206,10 @@ class _Publishing:
         fallible: Sequence[str],
         kept: WrittenFiles = NO_FILES,
         kept_digests: Sequence[str] = (),
+        numbers: "Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]" = lambda rows: rows,
     ) -> "_Outcome":
         """Publish `kept` files of the last snapshot, with the digests of their partitions, and the rows of `tables`,
-        which are staged and audited.
+        which are staged and audited. `numbers` returns the numbers, as they came in, of rows as they are staged.
 
         Raises _KeptRowRepeated where one of the rows repeats what has to be unique of a row in the `kept` files.
         """
@@ -231,7 +235,8 @@ class _Publishing:
         if len(failed) or len(self.refused):
             quarantine = self.store.folder / "quarantine" / self.product.name / f"{self.run_id}.parquet"
             schema = arrow_schema(self.contract)
-            write_quarantine(quarantine, schema, staged.counts, audit, failed, uncastable, self.places, self.refused)
+            found = find_places(self.places, numbers, failed)
+            write_quarantine(quarantine, schema, staged.counts, audit, failed, uncastable, found, self.refused)
             lost = len(failed) + len(self.refused)
             if lost > self.contract.quarantine_limit * (audit.rows + len(self.refused)):
                 raise self._over_limit(audit, lost, quarantine)
@@ -268,8 +273,6 @@ class _Publishing:
                 texts = table.column(len(schema) + index)
                 if texts.null_count < len(texts):
                     uncastable.add(name, texts, start)
-            if table.num_columns > len(schema) + len(fallible):  # of partitions
-                uncastable.add_numbers(table.column(ROW))
             typed = table.select(list(range(len(schema))))
             yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
             start += table.num_rows
@@ -367,22 +370,6 @@ class _Publishing:
             quarantine_path=quarantine,
             checks=results,
         )
-
-
-def _gather_batches(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]:
-    """Yield batches put together to tables of at most about `ROWS_PER_FILE` rows or `BYTES_PER_FILE` bytes."""
-    import pyarrow as pa
-
-    gathered: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        gathered.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= ROWS_PER_FILE or size >= BYTES_PER_FILE:
-            yield pa.Table.from_batches(gathered)
-            gathered, rows, size = [], 0, 0
-    if gathered:
-        yield pa.Table.from_batches(gathered)
 
 
 def _digests(kept: Iterable[str], partitions: Mapping[str, _WrittenPartition]) -> list[str]:

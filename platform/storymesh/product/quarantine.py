@@ -1,7 +1,7 @@
 """Rows that break the contract: the values that fit no type, and the file that keeps the rows with their reasons."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,24 +67,10 @@ NONE_UNREADABLE = UnreadableRows()
 
 @dataclass
 class UncastableValues:
-    """The values that did not fit the type of their property: their rows, and the texts of the first of them.
-
-    Where rows are staged in another order than that in which they came, it has their numbers as they came.
-    """
+    """The values that did not fit the type of their property: their rows, and the texts of the first of them."""
 
     _rows: "dict[str, list[np.ndarray[Any, Any]]]" = field(default_factory=dict)
     _texts: "dict[str, list[pa.Array]]" = field(default_factory=dict)
-    _numbers: "list[np.ndarray[Any, Any]]" = field(default_factory=list)
-
-    def add_numbers(self, numbers: "pa.ChunkedArray") -> None:
-        """Add the numbers of the next rows as they came."""
-        self._numbers.append(numbers.to_numpy())
-
-    def numbers_of(self, rows: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """Return the numbers, as they came, of rows as they are staged."""
-        import numpy as np
-
-        return np.concatenate(self._numbers)[rows] if self._numbers else rows
 
     def examples(self, name: str) -> list[str]:
         """Return some different texts that did not fit a property, the first of them."""
@@ -155,10 +141,11 @@ def write_quarantine(
     audit: RowAudit,
     failed: "np.ndarray[Any, Any]",
     uncastable: UncastableValues,
-    places: RowFinder | None,
+    places: "Mapping[str, pa.Array]",
     refused: UnreadableRows,
 ) -> None:
-    """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and where they stand.
+    """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and the `places` where
+    they stand.
 
     `refused` rows follow them, of which nothing else is known. `schema` is that of the product's rows. A column in
     which a value did not fit its type is a text column, with that value as it came.
@@ -168,7 +155,6 @@ def write_quarantine(
     import pyarrow.parquet as pq
 
     texts = uncastable.texts()
-    found = _places(uncastable.numbers_of(failed), places)
     start = written = 0
     with ExitStack() as stack:
         staged = stack.enter_context(staged_file(path, mode=0o600))
@@ -181,7 +167,7 @@ def write_quarantine(
                 column = _with_original_texts(table.column(index), rows, text_rows, values)
                 table = table.set_column(index, name, column)
             table = table.append_column("reasons", _reasons(audit.failures, rows))
-            for name, values in found.items():
+            for name, values in places.items():
                 table = table.append_column(name, values.slice(written, len(rows)))
             written += len(rows)
             if writer is None:
@@ -215,16 +201,21 @@ def other_rows(path: str, failed: "np.ndarray[Any, Any]") -> "Iterator[pa.Table]
     yield rows.filter(kept)
 
 
-def _places(numbers: "np.ndarray[Any, Any]", places: RowFinder | None) -> "dict[str, pa.Array]":
-    """Return file and line of rows by their numbers as they came, in the order of `numbers`; empty for those of dbt."""
+def find_places(
+    places: RowFinder | None,
+    numbers: "Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]",
+    failed: "np.ndarray[Any, Any]",
+) -> "dict[str, pa.Array]":
+    """Return file and line of the rows `failed`, of which `numbers` are those as they came; empty for rows of dbt."""
     import numpy as np
     import pyarrow as pa
 
     if places is None:
         return {}
-    order = np.argsort(numbers, kind="stable")
+    came = numbers(failed)
+    order = np.argsort(came, kind="stable")
     back = pa.array(np.argsort(order, kind="stable"))
-    return dict(zip((FILE, LINE), (column.take(back) for column in places.find(numbers[order])), strict=True))
+    return dict(zip((FILE, LINE), (column.take(back) for column in places.find(came[order])), strict=True))
 
 
 def _with_original_texts(
