@@ -190,7 +190,9 @@ def main() -> None:
     costs = compare(Source(asked.rows, asked.partitions, asked.shape), contracts)
     print("| contract | published | CPU s | peak MiB | store grew by MiB |\n|---|---|---|---|---|")
     for (partitioned, what), cost in costs.items():
-        print(f"| {KINDS[partitioned]} | {what} | {cost.cpu_s:.1f} | {cost.peak_mib:,.0f} | {cost.grown / 2**20:,.1f} |")
+        print(
+            f"| {KINDS[partitioned]} | {what} | {cost.cpu_s:.1f} | {cost.peak_mib:,.0f} | {cost.grown / 2**20:,.1f} |"
+        )
     if len(contracts) < len(KINDS):
         return
     ratio = costs[True, "one partition changed"].cpu_s / costs[False, "one partition changed"].cpu_s

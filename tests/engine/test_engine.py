@@ -111,6 +111,23 @@ def test_a_stream_is_not_read_far_ahead_of_who_takes_its_rows() -> None:
         assert sum(map(len, rows)) == 499 * 20_000
 
 
+def test_few_large_rows_are_in_memory_at_once() -> None:
+    small = pa.record_batch({"text": pa.array(["x"] * 20_000)})
+    large = pa.record_batch({"text": pa.array([str(number) * 2**20 for number in range(10)] * 10)})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from [small, small, large, small]
+
+    with open_engine(threads=2) as engine:
+        rows = list(engine.map_batches(batches(), small.schema, lambda table: table, 30_000))
+        texts = [text for batch in rows for text in batch["text"].to_pylist()]
+        assert texts == ["x"] * 40_000 + large["text"].to_pylist() + ["x"] * 20_000
+        assert max(batch.nbytes for batch in rows) < 64 * 2**20
+        assert max(map(len, rows)) > 10_000, "small rows come in large batches all the same"
+        nothing = engine.map_batches(batches(), small.schema, lambda table: table.filter(ibis.literal(False)))
+        assert not list(nothing)
+
+
 def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:
     database = tmp_path / "build.duckdb"
     (tmp_path / "numbers.csv").write_text("number,note\n1,a\n2,b\n")

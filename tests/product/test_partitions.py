@@ -4,15 +4,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.open import open_engine
 from storymesh.errors import AuditRefused
 from storymesh.product.content_version import content_version
-from storymesh.product.publish import Publication
+from storymesh.product.publish import Publication, publish
+from storymesh.product.quarantine import LINE
 from storymesh.product.staging import open_staging
-from tests.product.conftest import Desk, Row, a_row
+from tests.product.conftest import Desk, Row, a_row, as_reader
 
 PARTITIONED = """\
       - {name: day, logicalType: date, partitioned: true, partitionKeyPosition: 2}
@@ -35,6 +38,13 @@ def rows_of(count: int) -> list[Row]:
 def parted(desk: Desk) -> Desk:
     desk.properties = PARTITIONED
     return desk
+
+
+class OwnNumbers:
+    """Gives the numbers of rows as their lines."""
+
+    def find(self, rows: Any) -> tuple[pa.Array, pa.Array]:
+        return pa.array(["rows"] * len(rows)), pa.array(rows, pa.int64())
 
 
 def files_of(done: Publication) -> set[str]:
@@ -117,6 +127,18 @@ def test_files_that_a_later_snapshot_shares_outlive_the_earlier_one(parted: Desk
     assert parted.publish([*rows_of(40), row(41), row(42)]).rows_out == 42
 
 
+def test_where_a_refused_row_stands_is_known_after_it_was_moved_to_its_partition(parted: Desk) -> None:
+    rows = rows_of(40)
+    rows[30] |= {"code": "X"}
+    rows[7] |= {"code": "X"}
+    with open_engine() as engine:
+        given = as_reader(rows)
+        done = publish(parted.product(), parted.contract(), given, parted.store, engine, "run", places=OwnNumbers())
+    assert done.quarantine_path is not None
+    found = pq.read_table(done.quarantine_path).to_pylist()
+    assert {row["id"]: row[LINE] for row in found} == {"d7": 7, "d30": 30}
+
+
 def test_columns_of_a_partition_are_in_the_order_of_their_positions(parted: Desk) -> None:
     contract = parted.contract()
     assert contract.partition_columns == ("port", "day")
@@ -135,7 +157,7 @@ def _changed(rows: list[Row], chance: random.Random) -> list[Row]:
                 {"code": chance.choice(["W", "C", "X"])},
                 {"hours": chance.choice([2, 4, 5])},
                 {"day": chance.choice([None, "2024-03-09", "2024-03-01", "soon"])},
-                {"port": chance.choice([None, "", "N", "S"])},
+                {"port": chance.choice([None, "", "N", "../S", "Bremen/Überseehafen", "a=b\x00%2F"])},
                 {"note": chance.choice([None, "", "rough"])},
                 {"id": chance.choice(rows)["id"]},
             ]
@@ -147,8 +169,10 @@ def _changed(rows: list[Row], chance: random.Random) -> list[Row]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_readers_see_what_a_whole_publication_gives(seed: int, tmp_path: Path) -> None:
+def test_readers_see_what_a_whole_publication_gives(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
+    monkeypatch.setattr("storymesh.product.publish.BATCH_ROWS", 7)
+    monkeypatch.setattr("storymesh.product.partition_spool.BLOCK_ROWS", 20)
     desk, rows = Desk(tmp_path / "parts", quality=RULES, properties=PARTITIONED), rows_of(60)
     unparted = PARTITIONED.replace("partitioned: true, ", "")
     for step in range(5):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
+from storymesh.engine.duckdb.batch_stream import INCOMING, BatchStream, divide_by_row_size
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
@@ -132,32 +133,23 @@ class DuckDBEngine:
         size: int = 50_000,
     ) -> "Iterator[pa.RecordBatch]":
         import ibis
-        import pyarrow as pa
 
-        failures: list[Exception] = []
-
-        def produced() -> "Iterator[pa.RecordBatch]":
-            # DuckDB would hand on the text of what a producer raises, and nothing else.
+        query = self.compile_sql(
+            select(ibis.table({field.name: type_of(field.type) for field in schema}, name=INCOMING))
+        )
+        for rows, given in divide_by_row_size(batches, size):
+            session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
+            stream = BatchStream(given, schema)
             try:
-                yield from batches
-            except Exception as error:
-                failures.append(error)
+                if rows < size:  # what is made ahead has a limit of bytes, and those of texts do not count
+                    session.execute("SET streaming_buffer_size = '1KiB'")
+                stream.register(session)
+                yield from self._streamed(session, query, rows)
+            except EngineFailed:
+                stream.raise_failure()
                 raise
-
-        incoming = ibis.table({field.name: type_of(field.type) for field in schema}, name="incoming")
-        query = self.compile_sql(select(incoming))
-        session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
-        try:
-            reader = pa.RecordBatchReader.from_batches(schema, produced())
-            # As a stream: of a reader, DuckDB has Arrow's scanner read ahead as far as its rows go.
-            session.register("incoming", reader.__arrow_c_stream__())
-            yield from self._streamed(session, query, size)
-        except EngineFailed:
-            if failures:
-                raise failures[0] from None
-            raise
-        finally:
-            session.close()
+            finally:
+                session.close()
 
     def write_parquet(
         self,

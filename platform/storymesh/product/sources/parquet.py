@@ -1,6 +1,6 @@
 """Parquet files as sources, with their own types."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class _File:
     schema: "pa.Schema"
     int96: "Mapping[str, pa.DataType]"
     exact: "pq.ParquetFile | None"
+    rows_at_once: int
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
@@ -93,24 +94,31 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
         ]
         # Arrow would keep what it has read ahead until the file is closed, which is all of it in the end.
         rows = pq.ParquetFile(file, pre_buffer=False, read_dictionary=texts, coerce_int96_timestamp_unit="us")
+        at_once = _rows_at_once(groups)
         if all(rows.schema.column(index).physical_type != "INT96" for index in range(len(rows.schema))):
-            return _File(rows, schema, {}, None)
+            return _File(rows, schema, {}, None, at_once)
         exact = pq.ParquetFile(stack.enter_context(source.open_file()), pre_buffer=False)
         kinds = {name: exact.schema_arrow.field(name).type for name in columns}
         int96 = {name: kind for name, kind in kinds.items() if kind != schema.field(name).type}
-        return _File(rows, schema, int96, exact if int96 else None)
+        return _File(rows, schema, int96, exact if int96 else None, at_once)
     except PagesRefused as refused:
         raise source.unreadable(f"the Parquet file {refused}", "write it again, or split it") from None
     except _damages() as error:
         raise _damaged(source, error) from None
 
 
+def _rows_at_once(groups: "Sequence[pq.RowGroupMetaData]") -> int:
+    """Return how many rows are read at once, by the size that they have in the file on average, where it is largest."""
+    sizes = [group.total_byte_size // group.num_rows for group in groups if group.num_rows > 0]
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(*sizes, 1, 1)))
+
+
 def _read(file: _File) -> "Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]":
     """Yield the rows, and the same ones with moments in nanoseconds where there are such."""
-    given = file.rows.iter_batches(BATCH_ROWS, columns=file.schema.names)
+    given = file.rows.iter_batches(file.rows_at_once, columns=file.schema.names)
     if file.exact is None:
         return ((batch, batch) for batch in given)
-    return zip(given, file.exact.iter_batches(BATCH_ROWS, columns=list(file.int96)), strict=True)
+    return zip(given, file.exact.iter_batches(file.rows_at_once, columns=list(file.int96)), strict=True)
 
 
 def _damages() -> tuple[type[BaseException], ...]:
