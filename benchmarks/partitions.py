@@ -5,7 +5,7 @@
 A Parquet file with twelve columns is published twice, with one of its partitions changed in between: once under a
 contract that names the column of the partitions as such, once under one that does not. Each publication is a process of
 its own; CPU counts what it does after its imports. Beside it stands what reading the file and writing it again takes.
-`--shape scattered` has the rows of all partitions between each other, `--shape skewed` nine tenths of them in the first.
+`--shape scattered` mixes the rows of all partitions, `--shape skewed` has nine tenths of them in the first.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The rows of a publication in a temporary file, partition by partition: memory holds a block of them, never all.
 
-Of each partition it has a fingerprint: how many rows, and two sums over a hash of the engine's, in any order of the rows.
+Of each partition it has a fingerprint: how many rows, and two sums over a hash of the engine's, in any order of them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
