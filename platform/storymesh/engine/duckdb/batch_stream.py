@@ -44,7 +44,7 @@ def _take_one(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]"
 
 def _rows_at_once(batch: "pa.RecordBatch") -> int:
     """Return the power of two of rows of this size that are no more than `_BYTES`, at least 1."""
-    rows = max(_BYTES * batch.num_rows // max(batch.nbytes, 1), 1)
+    rows: int = max(_BYTES * batch.num_rows // max(batch.nbytes, 1), 1)
     return 1 << (rows.bit_length() - 1)
 
 
