@@ -92,6 +92,7 @@ def apply_curation_rules(
 
     for find_drops in _filters(engine, rules, evaluation):
         dropped.append(engine.materialize(find_drops(remaining())))
+    temporary = [*dropped]
     repeats = find_repeats(remaining(), rules.dedup if rules.near is None else "none")
     if rules.action_cap is not None:
         from storymesh.release.curation.action_cap import find_over_cap
@@ -101,9 +102,13 @@ def apply_curation_rules(
             engine, records.semi_join(repeats.filter(repeats["dropped"].isnull()), "id"), rules.action_cap
         )
         over = engine.materialize(over.mutate(conflict=ibis.literal(False)))
+        temporary += [repeats, over]
         repeats = repeats.anti_join(over, "id").union(over)
     parts = [repeats, *(part.mutate(conflict=ibis.literal(False)) for part in dropped)]
-    return engine.materialize(ibis.union(*parts))
+    curated = engine.materialize(ibis.union(*parts))
+    for table in temporary:
+        engine.drop(table)
+    return curated
 
 
 def _filters(
