@@ -3,7 +3,9 @@ holds them."""
 
 from contextlib import suppress
 from pathlib import Path
+from string import ascii_letters, ascii_lowercase, digits
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -93,9 +95,21 @@ def test_a_few_words_tell_which_of_many_texts_may_hold_a_question(
         monkeypatch.setattr(word_screen, "_LEAST_TEXTS", 0)
         assert find_known_questions(engine, questions, training) == expected
         words = questions.select(words=split_words(questions["question"]))
-        left = [engine.fetch_value(table.count()) for table in screen_texts(engine, words, training)]
-        assert 2 <= sum(left) < 10
+        with screen_texts(engine, words, training, training[:1]) as texts:
+            assert 2 <= engine.fetch_value(texts.count()) < 10
         assert find_known_questions(engine, questions, [engine.materialize(pa.table({"text": [""] * 9}))]) == []
+
+
+def test_a_word_is_found_in_every_text_whose_plain_form_holds_it() -> None:
+    letters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    marked = [f"{letter}{chr(mark)}" for letter in ascii_letters for mark in range(0x300, 0x370)]
+    with open_engine() as engine:
+        plain = word_screen._plain(ibis._["text"])
+        texts = engine.materialize(pa.table({"text": [*letters, *marked]}))
+        few = engine.materialize(texts.filter(plain.re_search("[a-z0-9]")))
+        for word in ascii_lowercase + digits:
+            missed = few.filter(plain.contains(word) & ~word_screen._has_word(few["text"], word))
+            assert engine.fetch_rows(missed) == []
 
 
 def test_a_question_that_a_training_text_holds_is_dropped(tmp_path: Path) -> None:

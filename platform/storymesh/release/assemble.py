@@ -228,18 +228,22 @@ class ReleaseAssembly:
             conflicting = records.semi_join(curated.filter(curated.conflict), "id").select("id", "case_id", "split")
             path = self.staged / DROPS_FOLDER / f"{config}.conflicts.parquet"
             self.engine.write_parquet(conflicting.order_by("id"), path)
+        self.engine.drop(curated)
         return rows, drops, conflicts
 
     def _without_known_questions(self, rendered: "Table", curated: "Table") -> "Table":
         """Drop the questions that stand in a text for training, which is written before them."""
         files = {config: record_files(self.staged, config) for config in self.build.narrative.records}
-        known = find_known_questions(self.engine, rendered, training_texts(self.engine, files))
+        training, samples = (training_texts(self.engine, some) for some in (files, self._samples()))
+        known = find_known_questions(self.engine, rendered, training, samples)
         self.known_questions = known
         if not known:
             return curated
         reason = ibis.ifelse(curated.id.isin(known), KNOWN_QUESTION, ibis.null("string"))
         dropped = curated.dropped.cast("string").coalesce(reason)
-        return self.engine.materialize(curated.mutate(dropped=dropped))
+        judged = self.engine.materialize(curated.mutate(dropped=dropped))
+        self.engine.drop(curated)
+        return judged
 
     def _records(self, config: str) -> "Table":
         """Return the records of one config, without the columns that no release has."""

@@ -48,8 +48,13 @@ def training_texts(engine: "Engine", files: Mapping[str, Mapping[str, Sequence[P
     return tables
 
 
-def find_known_questions(engine: "Engine", records: "Table", training: "Sequence[Table]") -> list[str]:
-    """Return the ids of the evaluation records of which a question stands in a training text, sorted."""
+def find_known_questions(
+    engine: "Engine", records: "Table", training: "Sequence[Table]", samples: "Sequence[Table]" = ()
+) -> list[str]:
+    """Return the ids of the evaluation records of which a question stands in a training text, sorted.
+
+    `samples` have some of the training texts, so that not all have to be read to see which words are rare.
+    """
     if not training:
         return []
     asked = [records.select("id", text=records[name]) for name in _QUESTIONS]
@@ -57,8 +62,14 @@ def find_known_questions(engine: "Engine", records: "Table", training: "Sequence
     named = ibis.union(*asked)
     named = named.filter(named["text"].notnull()).mutate(words=dialect.split_words(named["text"]))
     questions = engine.materialize(named.select("id", "words", text=_spaced(named["words"])))
-    screened = screen_texts(engine, questions, training)
-    texts = ibis.union(*screened).distinct()  # configs share their questions
+    try:
+        with screen_texts(engine, questions, training, samples) as texts:  # configs share their questions
+            return _find_known(engine, questions, texts)
+    finally:
+        engine.drop(questions)
+
+
+def _find_known(engine: "Engine", questions: "Table", texts: "Table") -> list[str]:
     suspects = engine.materialize(_possibly_known(questions.select("text").distinct(), texts))
     try:
         if not int(engine.fetch_value(suspects.count())):
@@ -69,7 +80,6 @@ def find_known_questions(engine: "Engine", records: "Table", training: "Sequence
         return [row["id"] for row in engine.fetch_rows(known)]
     finally:
         engine.drop(suspects)
-        engine.drop(questions)
 
 
 def _possibly_known(questions: "Table", texts: "Table") -> "Table":
