@@ -4,13 +4,11 @@ What is to become of a record comes beside it, since both are in the order of th
 by time. Records that lie in another order, such as those that a cluster or a language model wrote, are sorted first.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from storymesh.dataset.render import BUILD_COLUMNS
 from storymesh.dataset.split import release_order
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 COMPRESSION_LEVEL = 3  # of zstd, for files that are downloaded
 BATCH = 4_096  # records that are looked at together
-_WAITING = 2  # batches whose digest is still to be made
 UNWRITTEN = "split"  # the column that the place of a file says
 DROP_COLUMNS = ("reason", "same_as")  # why a record drops, beside its own columns
 
@@ -73,25 +70,22 @@ class DataFiles:
     def _write(self, records: Path, curated: "Table") -> str | None:
         verdicts = _verdicts(self.engine.read_parquet(records), curated, self.counts)
         aside = _RowsAside()
-        with (
-            open_rows(records, without=BUILD_COLUMNS, plain=["id"]) as rows,
-            closing(aside),
-            _DigestBeside(self.engine.digest_of_parts(rows.schema)) as digest,
-        ):
+        with open_rows(records, without=BUILD_COLUMNS, plain=["id"]) as rows, closing(aside):
             stream = RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow())
+            digest = self.engine.digest_of_parts(rows.schema)
             kept = self._kept(_judged(rows.batches(BATCH), stream), aside, digest)
             written = rows.coded_schema.remove(rows.coded_schema.get_field_index(UNWRITTEN))
             try:
                 write_parquet_files(kept, written, self.files, self.metadata, COMPRESSION_LEVEL)
             except ValueError as error:
                 raise EngineFailed(str(error)) from error
-            return digest.value()
+            return digest.content_digest([""]) if digest is not None else None
 
     def _kept(
         self,
         judged: "Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]",
         aside: "_RowsAside",
-        digest: "_DigestBeside",
+        digest: PartDigests | None,
     ) -> "Iterator[pa.RecordBatch]":
         """Yield the records that stay, as their file has them."""
         import pyarrow as pa
@@ -104,7 +98,8 @@ class DataFiles:
                 aside.add(self.dropped, every.filter(verdict.column("reason").is_valid()))
                 rows, sampled = rows.filter(stays), sampled.filter(stays)
             table = pa.Table.from_batches([rows])
-            digest.add(table)
+            if digest is not None:
+                digest.add("", table)
             if sampled.true_count:
                 self._keep_sample(table.filter(sampled), aside)
             yield rows.drop_columns([UNWRITTEN])
@@ -115,34 +110,6 @@ class DataFiles:
         for split in rows[UNWRITTEN].unique().to_pylist():
             of_split = rows.filter(pc.equal(rows[UNWRITTEN], split))
             aside.add(self.sample / f"{split}.parquet", of_split.drop_columns([UNWRITTEN]))
-
-
-class _DigestBeside:
-    """Makes a digest in a thread of its own, while rows are read and written: either takes about as long."""
-
-    def __init__(self, digest: PartDigests | None) -> None:
-        self._digest = digest
-        self._thread = ThreadPoolExecutor(1, "digest")
-        self._pending: deque[Future[None]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-    def add(self, rows: "pa.Table") -> None:
-        """Take further rows, as soon as few others wait. Raises what failed with earlier ones."""
-        if self._digest is not None:
-            if len(self._pending) >= _WAITING:
-                self._pending.popleft().result()
-            self._pending.append(self._thread.submit(self._digest.add, "", rows))
-
-    def value(self) -> str | None:
-        """Return the digest of all rows; None where only the files show it."""
-        while self._pending:
-            self._pending.popleft().result()
-        return self._digest.content_digest([""]) if self._digest is not None else None
 
 
 class _RowsAside:
