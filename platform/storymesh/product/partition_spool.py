@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from storymesh.engine.dialect import materialization_barrier
 from storymesh.product.batches import gather_batches
 from storymesh.product.partitions import partition_key
 from storymesh.temporary_folder import temporary_folder
@@ -59,6 +58,8 @@ class Partition:
 def with_hash(rows: "ir.Table") -> "ir.Table":
     """Return rows with a hash of all their columns behind them, as `spool_partitions` wants them."""
     import ibis
+
+    from storymesh.engine.dialect import materialization_barrier  # which imports ibis
 
     rows = materialization_barrier(rows)
     return rows.mutate(**{HASH: ibis.struct({name: rows[name] for name in rows.columns}).hash()})
