@@ -9,6 +9,12 @@ from jinja2.parser import Parser
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.jinja_names import (
+    instead_of_filter,
+    instead_of_function,
+    instead_of_method,
+    instead_of_tag,
+)
 from storymesh.language.positions import Position, PositionedEnvironment, PositionedStream, WrittenOutputs, position_of
 from storymesh.location import Location
 
@@ -99,7 +105,7 @@ def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
     at = _shift(origin, error.lineno)
     message = error.message or "not a template"
     if unknown := re.match(r"Encountered unknown tag '(.+?)'", message):
-        hint = "the tags are if, elif, else, for, set and include"
+        hint = instead_of_tag(unknown[1]) or "the tags are if, elif, else, for, set and include"
         if unknown[1] in ("else", "elif") or unknown[1].startswith("end"):
             return Finding(at, "syntax", f"`{unknown[1]}` has nothing to belong to here", "look for the tag before it")
         return Finding(at, "outside-language", f"there is no tag `{unknown[1]}`", hint)
@@ -142,7 +148,6 @@ _INSTEAD = {
     "AssignBlock": "write set name = value",
     "With": "use set",
     "Getitem": "write a.b for a property, and `first` or `last` for an item of a list",
-    "Slice": "use `first`, `last` or a loop",
     "Dict": "there are no dictionaries; use properties",
     "Pow": "multiply instead",
     "Pos": "leave the + out",
@@ -220,18 +225,21 @@ class _Conversion:
     def _refuse(self, node: nodes.Node) -> None:
         match node:
             case nodes.Call(node=nodes.Name(name=name)):
-                self.fail(node, f"there is no function `{name}`", "the only function is choose(a, b, …)")
+                hint = instead_of_function(name) or "the only function is choose(a, b, …)"
+                self.fail(node, f"there is no function `{name}`", hint)
             case nodes.Call(node=nodes.Getattr(attr=name) as method):
-                hint = f"write `{name}` without () for a property, or `| {name}` for a filter"
                 line = Position(*position_of(method))
                 self.findings.append(
                     Finding(
                         _shift(self.origin, Position(int(line), line.column + 1)),
                         "outside-language",
                         f"`{name}()` calls a method, which is not in the language",
-                        hint,
+                        instead_of_method(name),
                     )
                 )
+            case nodes.Getitem(arg=nodes.Slice()):
+                hint = "write `{% if loop.index <= 3 %}` inside a loop; a text is cut by the product's SQL"
+                self.fail(node, "a[b:c] is not in the language", hint)
             case _:
                 kind = type(node).__name__
                 self.fail(node, f"{_described(kind)} is not in the language", _INSTEAD.get(kind, ""))
@@ -254,7 +262,8 @@ class _Conversion:
         if node.recursive:
             self.fail(node, "a recursive loop is not in the language", "leave out `recursive`")
         if not isinstance(node.target, nodes.Name):
-            self.fail(node, "a loop names one variable", "write for x in list")
+            grouped = instead_of_filter(node.iter.name) if isinstance(node.iter, nodes.Filter) else None
+            self.fail(node, "a loop names one variable", grouped or "write for x in list")
             return
         if self.loops == MAX_LOOPS:
             words = f"loops stand inside each other more than {MAX_LOOPS} deep"

@@ -8,6 +8,7 @@ from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.filters.base import CheckedCall, Filter
 from storymesh.language.filters.registry import FILTERS
+from storymesh.language.jinja_names import instead_of_filter, instead_of_loop_part
 from storymesh.language.static_values import (
     ANYTHING,
     Path,
@@ -147,7 +148,9 @@ class NameChecker(TypeCheckerBase):
         path_text = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
         if found is None:
             words = f"{base.words or 'this'} has no property '{expression.name}'"
-            return self.fail(expression.at, "unknown-name", words, suggest_name(expression.name, base.type.fields))
+            instead = instead_of_loop_part(expression.name) if base.type is LOOP.type else None
+            hint = instead or suggest_name(expression.name, base.type.fields)
+            return self.fail(expression.at, "unknown-name", words, hint)
         if isinstance(found, Hidden):
             return self.fail(expression.at, found.rule, found.words, found.hint)
         if self.strict and base.nullable and not may_be_absent:
@@ -180,7 +183,7 @@ class NameChecker(TypeCheckerBase):
         """Return what is known of a filter's result, or raise findings."""
         filter_ = FILTERS.get(node.name)
         if filter_ is None:
-            hint = suggest_name(node.name, FILTERS)
+            hint = instead_of_filter(node.name) or suggest_name(node.name, FILTERS)
             return self.fail(node.at, "outside-language", f"there is no filter `{node.name}`", hint)
         base = self.value_or_absent(node.base) if filter_.takes_null else self.value(node.base)
         arguments = self._arguments(node, filter_)
