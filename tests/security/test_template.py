@@ -116,6 +116,20 @@ def test_work_on_a_list_counts_as_a_loop_over_it(
     assert told == {5: "", 200: TOO_MANY_STEPS}
 
 
+def test_a_loop_over_the_values_of_a_long_list_counts_as_many_rounds_as_there_are_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storymesh.dataset.render.MAX_STEPS", 20_000)
+    grouped = (
+        "{% for w in b | map(attribute='PROPERTY') | unique | sort %}"
+        "{{ w }}: {{ b | selectattr('PROPERTY', 'eq', w) | length }}{% endfor %}"
+    )
+    few = build(tmp_path / "few", grouped.replace("PROPERTY", "word"), [0, 5, 200])  # seven words
+    assert told_by_both(few, [0, 5, 200]) == {0: "", 5: "", 200: ""}
+    many = build(tmp_path / "many", grouped.replace("PROPERTY", "id"), [5, 200])
+    assert told_by_both(many, [5, 200]) == {5: "", 200: TOO_MANY_STEPS}
+
+
 def test_texts_that_double_stop_before_they_are_made(tmp_path: Path) -> None:
     template = "{% set x = a.note %}" + "{% set x = x ~ x %}" * 14 + "{{ x | length }}"
     assert told_by_both(build(tmp_path, template, [1], note="n" * 9_000), [1]) == {1: TOO_MANY_CHARACTERS}

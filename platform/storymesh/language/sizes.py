@@ -14,9 +14,10 @@ _MOST_FACTORS = 24
 
 
 class Factor(NamedTuple):
-    """The number of items of the lists at some paths together, or of characters of the longest text there."""
+    """The number of items, or of distinct values, of the lists at some paths together, or of characters of the longest
+    text there."""
 
-    measure: Literal["items", "characters"]
+    measure: Literal["items", "distinct", "characters"]
     paths: frozenset[Path]
 
 
@@ -58,9 +59,10 @@ class Polynomial:
         """What counts whatever the data is."""
         return self.terms.get((), 0)
 
-    def degree(self, measure: str) -> int:
-        """Return how many factors of one measure stand in a product at most."""
-        return max((sum(factor.measure == measure for factor in term) for term in self.terms), default=0)
+    def degree(self, measure: Literal["items", "characters"]) -> int:
+        """Return how many factors stand in a product at most that count items (or distinct ones), or characters."""
+        of_texts = measure == "characters"
+        return max((sum((f.measure == "characters") is of_texts for f in term) for term in self.terms), default=0)
 
 
 def _order(factor: Factor) -> tuple[str, list[Path]]:
@@ -98,6 +100,13 @@ def size_of_data(value: StaticValue) -> Size:
     if not isinstance(kind, Text | Json):
         return Size(items, ZERO if isinstance(value.type, Array) else constant(PRINTED))
     return Size(items, Polynomial({(Factor("characters", value.paths),): 1}) if value.paths else constant(PRINTED))
+
+
+def distinct_values(listed: Polynomial, paths: frozenset[Path]) -> Polynomial:
+    """Return how many different values a list of `listed` items has whose values stand at `paths`: null is one too."""
+    if not paths:
+        return listed
+    return Polynomial({(Factor("distinct", paths),): 1}) + constant(listed.constant + 1)
 
 
 def most_characters(sizes: Iterable[Size]) -> Polynomial:

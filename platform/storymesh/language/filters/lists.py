@@ -11,7 +11,17 @@ from storymesh.language.evaluate import EXACT, as_text, int64
 from storymesh.language.filters.base import CheckedCall, Origins, Overflow, Parameter, SizedCall
 from storymesh.language.filters.items import ATTRIBUTE, ATTRIBUTE_BY_NAME, ListFilter, property_of, sort_key
 from storymesh.language.locale_formats import locale_formats
-from storymesh.language.sizes import ONE, PRINTED, ZERO, Polynomial, Size, constant, most_characters, size_of_data
+from storymesh.language.sizes import (
+    ONE,
+    PRINTED,
+    ZERO,
+    Polynomial,
+    Size,
+    constant,
+    distinct_values,
+    most_characters,
+    size_of_data,
+)
 from storymesh.language.static_values import StaticValue, a_kind
 from storymesh.language.types import (
     NUMBERS,
@@ -308,7 +318,10 @@ class UniqueFilter(ListFilter):
         return self.same_list(call)
 
     def estimate_steps(self, call: SizedCall) -> Polynomial:
-        return call.base.items * call.base.items  # each is compared with all others
+        return call.base.items * _distinct(call)  # each is looked for among the first of each value
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        return Size(_distinct(call), call.base.characters)
 
     def evaluate(self, items: list[Any], /, attribute: str | None = None) -> list[Any]:
         found: dict[Any, Any] = {}
@@ -327,6 +340,13 @@ class UniqueFilter(ListFilter):
             numbered, lambda row: keys.index(folded(call.looked_at(row["item"]))) == row["place"]
         )
         return dialect.map_items(first, lambda row: row["item"])
+
+
+def _distinct(call: SizedCall) -> Polynomial:
+    """Return how many items of a list are unique at most."""
+    name = call.literal("attribute")
+    steps = tuple(name.split(".")) if name else ()
+    return distinct_values(call.base.items, frozenset((*path, *steps) for path in call.node.base.typed.paths))
 
 
 def folded(value: "ir.Value") -> "ir.Value":
