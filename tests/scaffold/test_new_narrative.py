@@ -98,6 +98,27 @@ def test_words_for_yes_and_no_are_codes_which_a_person_can_judge_by(tmp_path: Pa
     assert load_mesh(tmp_path / "wind").narrative("fault-stories").case.outcome is None
 
 
+def test_the_likeliest_case_is_one_with_an_outcome_and_what_no_code_matches_has_no_advice(
+    tmp_path: Path, storymesh: Command
+) -> None:
+    nudges = ("call", "letter")
+    loans = [
+        f"{n},2024-0{1 + n % 3}-0{1 + n % 9} 10:00,{f'2024-05-01 09:00,{nudges[n % 2]},true' if n % 5 else ',,'}"
+        for n in range(60)
+    ]
+    (tmp_path / "loans.csv").write_text("\n".join(["loan_no,lent_at,back_at,nudge,good", *loans]), encoding="utf-8")
+    alarms = [f"A{n},{n},2024-02-01 10:00,{'2024-04-02 10:00,7' if n % 5 else ','}" for n in range(60)]
+    (tmp_path / "alarms.csv").write_text("\n".join(["id,loan_no,rang_at,off_at,level", *alarms]), encoding="utf-8")
+    sources = ["--from", "loans.csv", "--from", "alarms.csv"]
+    assert storymesh(tmp_path, "new", "mesh", "books", "--domain", "desk", *sources).code == 0
+    done = storymesh(tmp_path / "books", "new", "narrative")
+    assert "no code of desk.loans (an enum) is known when a case begins" in " ".join(done.out.split()), done.out
+    narrative = load_mesh(tmp_path / "books").narrative("loan-stories")
+    assert (narrative.case.outcome is not None, {*narrative.templates}) == (True, {"report.md.jinja"})
+    checked = storymesh(tmp_path / "books", "check")
+    assert (checked.code, "no findings" in checked.err) == (0, True), checked.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

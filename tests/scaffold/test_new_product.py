@@ -113,11 +113,13 @@ def test_rows_without_a_moment_are_for_hindsight_unless_they_are_timeless(
 
 
 def test_an_interval_has_an_end(storymesh: Command, mesh: Path, tmp_path: Path) -> None:
-    rows = "".join(f"{day},2024-01-{day:02},{'2024-02-01' if day < 6 else ''}\n" for day in range(1, 9))
-    (tmp_path / "stays.csv").write_text(f"id,valid_from,valid_to\n{rows}", encoding="utf-8")
+    rows = "".join(f"{day},2024-01-{day:02},{'2024-02-01,lost' if day < 6 else ','},n{day}\n" for day in range(1, 9))
+    (tmp_path / "stays.csv").write_text(f"id,valid_from,valid_to,why,note\n{rows}", encoding="utf-8")
     storymesh(mesh, "new", "product", "--from", "../stays.csv")
     contract = contract_of(mesh, "desk.stays")
     assert (contract.event_time, contract.end_time) == ("valid_from", "valid_to")
+    assert contract.known_at_of("why") == "valid_to", "no row that goes on has it"
+    assert contract.known_at_of("note") == "valid_from"
 
 
 def test_every_kind_of_file_is_read(storymesh: Command, mesh: Path, tmp_path: Path) -> None:

@@ -55,10 +55,15 @@ class NarrativeDraft:
 
 
 def likely_anchors(mesh: Mesh) -> list[str]:
-    """Return the products that can be the anchor of a narrative, first those of which most is known only later."""
+    """Return the products that can be the anchor of a narrative, first those with an outcome, then those of which most
+    is known only later."""
     usable = [contract for contract in mesh.contracts.values() if can_be_cast(contract) and contract.event_time]
-    ranked = sorted(usable, key=lambda contract: (-len(_later(contract)), contract.id))
-    return [contract.id for contract in ranked]
+
+    def rank(contract: Contract) -> tuple[bool, int, str]:
+        closes = _guess_closes(contract)
+        return _guess_outcome(contract, contract.name, closes) is None, -len(_later(contract)), contract.id
+
+    return [contract.id for contract in sorted(usable, key=rank)]
 
 
 def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | None) -> NarrativeDraft:
@@ -77,7 +82,7 @@ def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | No
         raise WrongUsage(f"'{id_}' is the name of a domain", "take another: --id ID")
     roles = guess_cast(mesh, rows, contract)
     closes = _guess_closes(contract)
-    outcome = _guess_outcome(roles[0], closes)
+    outcome = _guess_outcome(contract, roles[0].name, closes)
     match = tuple(_matched(contract))[:_MAX_MATCHED] if outcome else ()
     notes = []
     if outcome is None:
@@ -86,6 +91,9 @@ def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | No
         if closes is not None:
             later = f"what nobody knows before {closes} wants `knownAt` {closes} in the contract"
             notes.append(f"{later}; a code may say whether it worked: {_by_a_code(roles[0], closes)}")
+    elif not match:
+        known = f"no code of {contract.id} (an enum) is known when a case begins, by which earlier ones are like it"
+        notes.append(f"no precedents and no advice: {known}; say `precedents` by what they are")
     if len(roles) == 1:
         notes.append("no other product is linked: no relationship leads there, and no key matches")
     return NarrativeDraft(id_, tuple(roles), closes, outcome, match, tuple(notes))
@@ -122,21 +130,21 @@ def _by_a_code(anchor: RoleGuess, closes: str) -> str:
     return " or ".join(f"`worked: {anchor.name}.{item.name} == {code}`" for code in codes)
 
 
-def _guess_outcome(anchor: RoleGuess, closes: str | None) -> OutcomeGuess | None:
+def _guess_outcome(contract: Contract, role: str, closes: str | None) -> OutcomeGuess | None:
     """Return an outcome where a property that is known when a case closes is a code, and another says true or false."""
     if closes is None:
         return None
-    known = _known_at(anchor.contract, closes)
+    known = _known_at(contract, closes)
     actions = [item for item in known if isinstance(item.type, Text) and item.enum]
     judged = [item for item in known if isinstance(item.type, Boolean)]
     scores = [item for item in known if isinstance(item.type, NUMBERS)]
     if not actions or not judged:
         return None
     labelled = isinstance(actions[0].type, Text) and len(actions[0].type.labels) == len(actions[0].enum)
-    action, worked = f"{anchor.name}.{actions[0].name}", f"{anchor.name}.{judged[0].name}"
+    action, worked = f"{role}.{actions[0].name}", f"{role}.{judged[0].name}"
     if scores:
         reads = (actions[0].name, scores[0].name, judged[0].name)
-        return OutcomeGuess(action, f"{anchor.name}.{scores[0].name}", worked, reads, labelled)
+        return OutcomeGuess(action, f"{role}.{scores[0].name}", worked, reads, labelled)
     return OutcomeGuess(action, f"1 if {worked} else 0", worked, (actions[0].name, judged[0].name), labelled)
 
 
@@ -151,7 +159,7 @@ def _matched(contract: Contract) -> Iterator[str]:
 def narrative_files(draft: NarrativeDraft, owner: str, license_: str, split: dict[str, str] | None) -> NewFiles:
     """Return `narrative.yaml` and the templates of a draft. `split` are the days on which validation and test begin."""
     templates = {"report.md.jinja": report_template(draft.roles)}
-    if draft.outcome is not None:
+    if draft.outcome is not None and draft.match:
         templates |= advice_templates(draft.roles, draft.outcome.reads, labelled=draft.outcome.labelled)
     heading = [
         "Drafted from the contracts. What was guessed, and why, for you to look at:",

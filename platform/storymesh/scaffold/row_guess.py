@@ -111,7 +111,8 @@ def guess_known_at(
 ) -> list[ColumnGuess]:  # fmt: skip
     """Return the columns, each with the moment at which its values became known where that is after `event_time`.
 
-    That is a moment which is never before the event's, for itself, and for each value that no row has without it.
+    That is a moment which is never before the event's, for itself, and for each value that no row has without it. The
+    end of an interval is known when it comes, whatever a contract says.
     """
     if row.event_time is None:
         return list(columns)
@@ -122,7 +123,8 @@ def guess_known_at(
         if _comes_later(column, orders[row.event_time, column.name])
     ]
     known: dict[str, str] = {column.name: column.name for column in later}
-    partial = [column for column in later if not column.profile.complete]
+    ends = [column for column in columns if column.name == row.end_time]
+    partial = [column for column in (*later, *ends) if not column.profile.complete]
     settled = {*known, *row.key, row.end_time}
     candidates = [
         column.name
