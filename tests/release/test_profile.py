@@ -127,6 +127,7 @@ def test_rows_of_every_line_are_counted_exactly(profile: ReleaseProfile) -> None
     assert loud.records == JOB_COUNT
     assert lines_of(loud) == {
         ("loud.jinja", 2, "loop"): [(0, MOST, sum(sizes))],
+        ("loud.jinja", 4, "filter"): [(0, MOST * MOST, sum(size * size for size in sizes))],  # its `if`
         ("loud.jinja", 4, "loop"): [(0, MOST * (MOST - 1), sum(size * max(size - 1, 0) for size in sizes))],
         ("loud.jinja", 7, "filter"): [(0, MOST * MOST, sum(size * size for size in sizes))],
         ("loud.jinja", 9, "loop"): [(0, 0, 0)],  # the one job without events has no stops either
@@ -202,7 +203,7 @@ def test_nothing_of_it_is_kept(build: Build, profile: ReleaseProfile) -> None:
 def test_its_document_has_lines_that_programs_find(profile: ReleaseProfile) -> None:
     document = json.loads(json.dumps(json_value(profile)))
     loud, _ = document["templates"]
-    inner = loud["lines"][1]
+    inner = loud["lines"][2]
     assert inner["location"] == {"path": "narratives/jobs/loud.jinja", "line": 4, "column": 8}
     assert inner["around"] == [
         {"location": {"path": "narratives/jobs/loud.jinja", "line": 2, "column": 8}, "over": "event", "item": "a"}
@@ -263,7 +264,8 @@ def test_loops_behind_conditions_sets_and_loop_variables_are_counted(tmp_path: P
 {% set some = stop | selectattr("place", "==", "place 0") %}
 {% for s in some %}{{ loop.index }}{{ s.place }}{% endfor %}
 {% if event | length > 25 %}
-{% for a in event %}{% if loop.index <= 2 %}{% for s in stop %}{{ s.place }}{% endfor %}{% endif %}{% endfor %}
+{% for a in event %}{% if loop.index <= 2 %}{% for s in stop if s.place > "place 0" %}
+{{ s.place }}{% endfor %}{% endif %}{% endfor %}
 {% elif event %}
 {% for a in event %}{{ a.note }}{% endfor %}
 {% else %}
@@ -276,9 +278,10 @@ def test_loops_behind_conditions_sets_and_loop_variables_are_counted(tmp_path: P
         cost = profile_templates(build, engine, "loud")
     assert lines_of(cost) == {
         ("loud.jinja", 2, "loop"): [(0, 1, 4)],  # the jobs 1, 2, 4 and 5
-        ("loud.jinja", 4, "loop"): [(0, 60, 30 + 40 + 50 + 60), (0, 4, 2 * 0 + 2 * 1 + 2 * 2 + 2 * 0)],
-        ("loud.jinja", 6, "loop"): [(0, 20, 30)],
-        ("loud.jinja", 8, "loop"): [(0, 3, 3)],
+        ("loud.jinja", 4, "loop"): [(0, 60, 30 + 40 + 50 + 60), (0, 2, 2 * 0 + 2 * 0 + 2 * 1 + 2 * 0)],
+        ("loud.jinja", 4, "filter"): [(0, 4, 2 * 0 + 2 * 1 + 2 * 2 + 2 * 0)],  # the `if` of the inner loop
+        ("loud.jinja", 7, "loop"): [(0, 20, 30)],
+        ("loud.jinja", 9, "loop"): [(0, 3, 3)],
     }
     # None makes many rows, and which takes how much of the time is said all the same.
     assert not [line for line in cost.lines if line.is_costly]

@@ -10,14 +10,14 @@ from storymesh.language.types import Array
 from storymesh.location import Location
 
 LineKind = Literal["loop", "include", "filter"]
-TimedNode = ast.For | ast.Include | ast.FilterCall
+TimedNode = ast.For | ast.Include | ast.ExpressionNode
 
 
 @dataclass(frozen=True)
 class TemplateLine:
     """One place of a typed template that makes rows: a round of a loop, a run of an include, an item that a filter in a
-    loop looks at. `over` is the list or the partial as it is written; `around` are the lines that it stands in, the
-    outermost first."""
+    loop looks at, or the `if` of a loop in a loop. `over` is the list or the partial as it is written; `around` are the
+    lines that it stands in, the outermost first."""
 
     kind: LineKind
     location: Location
@@ -57,6 +57,10 @@ def _in_body(statements: Sequence[Statement], around: tuple[TemplateLine, ...]) 
                 yield from _in_body(statement.otherwise, around)
             case ast.For():
                 yield from _in_expression(statement.items, around)
+                if statement.test is not None and any(line.kind == "loop" for line in around):
+                    yield TemplateLine(
+                        "filter", statement.test.at, expression_text(statement.items), around, statement.test
+                    )
                 line = TemplateLine("loop", statement.at, expression_text(statement.items), around, statement)
                 yield line
                 yield from _in_body(statement.body, (*around, line))

@@ -50,7 +50,7 @@ def find_hints(roles: Iterable[RoleCost], templates: Iterable[ConfigCost]) -> It
             yield Hint("", None, words, advice)
     for template in templates:
         costly = [line for line in template.lines if line.is_costly]
-        causes = [line for line in costly if not any(_is_inside(other, line) for other in costly)]
+        causes = [line for line in costly if not any(_is_inside(o, line) or _is_condition(line, o) for o in costly)]
         for line in sorted(causes, key=lambda line: line.total, reverse=True)[:MOST_HINTS]:
             yield Hint(template.config, line.location, _line_words(line), _line_advice(line, template))
 
@@ -58,6 +58,14 @@ def find_hints(roles: Iterable[RoleCost], templates: Iterable[ConfigCost]) -> It
 def _is_inside(line: LineCost, outer: LineCost) -> bool:
     """Return True if a line stands in a loop: what is costly in it makes the loop costly too."""
     return any(loop.location == outer.location for loop in line.around)
+
+
+def _is_condition(line: LineCost, loop: LineCost) -> bool:
+    """Return True if a line is the `if` of a loop: where the loop makes many rows too, it is named alone."""
+    if (line.kind, loop.kind) != ("filter", "loop"):
+        return False
+    here, there = line.location, loop.location
+    return (here.path, here.line, line.over, line.around) == (there.path, there.line, loop.over, loop.around)
 
 
 def _role_advice(role: RoleCost) -> str | None:

@@ -98,6 +98,9 @@ class _RoundCounter:
 
     def _of_loop(self, statement: ast.For) -> Counts:
         found = self._of_expression(statement.items)
+        if statement.test is not None and id(statement.test) in self.numbers:
+            listed = self._numbered(statement.test, _length(self.compiler.value(statement.items)))
+            found = _sums([found, listed])
         before = dict(self.compiler.names)
         items = self.compiler.items(statement)
         count = _length(items)
