@@ -310,11 +310,6 @@ def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
     return sort_items(_of_list("list_distinct", values.type())(values))
 
 
-def count_distinct(values: ir.ArrayValue) -> ir.IntegerValue:
-    """Return the number of distinct items of a list, without its nulls."""
-    return _of_list("list_distinct", values.type())(values).length()
-
-
 @lru_cache
 def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.ArrayValue]:
     def function(values):  # type: ignore[no-untyped-def]

@@ -68,7 +68,7 @@ def _most_distinct(value: ir.Value, steps: Path) -> ir.FloatingValue:
     if _leads_to_list(kind.value_type, steps):
         return dialect.map_items(value, lambda item: _most_distinct(item, steps)).maxs().fill_null(0.0)
     values = dialect.map_items(value, lambda item: _value_at(item, steps)) if steps else value
-    return dialect.count_distinct(values).cast("float64").fill_null(0.0)
+    return dialect.distinct_items(values).length().cast("float64").fill_null(0.0)
 
 
 def _leads_to_list(kind: dt.DataType, steps: Path) -> bool:
