@@ -1,7 +1,7 @@
 """The parts of docs/reference/language.md: filters, tests and bounds of the template language."""
 
 from reference_pages.markdown import code, listed, table
-from storymesh.language import evaluate, parse
+from storymesh.language import bounds, evaluate, parse
 from storymesh.language.filters.base import MAX_DIGITS
 from storymesh.language.filters.dates import DATE_CODES
 from storymesh.language.filters.numbers import UNITS
@@ -19,7 +19,7 @@ def page() -> dict[str, str]:
         ]
         for filter_ in FILTERS.values()
     )
-    bounds = [
+    rows_of_bounds = [
         ("size of a template", f"{parse.MAX_SIZE // 1024} KiB"),
         ("parts of a template", f"{parse.MAX_NODES:,}"),
         ("parts with its includes", f"{templates.MAX_STATEMENTS:,}"),
@@ -31,11 +31,13 @@ def page() -> dict[str, str]:
         ("`elif` of one `if`", f"{parse.MAX_BRANCHES}"),
         ("digits behind the point", f"{MAX_DIGITS}"),
         ("a text", f"{evaluate.MAX_OUTPUT // 1024} KiB"),
+        ("all texts on the way to one that is printed", f"{bounds.MAX_CHARACTERS // 1024:,} KiB"),
+        ("steps of a text: its parts, each for every round of the loops around it", f"{bounds.MAX_STEPS:,}"),
     ]
     return {
         "tests": listed(evaluate.TESTS),
         "filters": table(["filter", "works on", "gives", "example"], rows),
         "codes": listed(DATE_CODES),
         "units": listed(f'"{unit}"' for unit in UNITS),
-        "bounds": table(["what", "at most"], bounds),
+        "bounds": table(["what", "at most"], rows_of_bounds),
     }

@@ -146,6 +146,24 @@ def test_what_costs_much_is_named_with_its_line_and_what_to_do(profile: ReleaseP
     ]
     advice = hints["the loop over `event` in loud.jinja:4 makes 60 x 59 rows"]
     assert "the loop around it (loud.jinja:2) goes over the same list" in advice
+    assert all("it asks for what belongs to each `a`" in hints[words] for words in list(hints)[:2])
+
+
+def test_what_is_the_same_in_every_round_can_be_set_before(tmp_path: Path) -> None:
+    nested = (
+        "{{ case.id }}{% for a in event %}{{ event | selectattr('note', 'eq', 'x') | length }}"
+        "{% set n = a.note %}{{ event | selectattr('note', 'eq', n) | length }}{% endfor %}"
+    )
+    build = build_in(tmp_path, nested)
+    (loud, *_) = profile_release(build, None).templates
+    assert [(line.kind, line.differs_by_round) for line in loud.lines] == [
+        ("loop", False),
+        ("filter", False),
+        ("filter", True),
+    ]
+    same, other = (hint.advice for hint in find_hints([], [loud]))
+    assert "`set` before that loop" in same
+    assert "`set` before that loop" not in other
 
 
 def test_a_calm_config_gets_one_line_and_no_hint(profile: ReleaseProfile, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,8 @@ class LineCost:
     """The rows that one line makes. `over` is the list or the partial; `around` are the loops that it stands in, the
     outermost first. Rows are those of one record: the least, the mean, the most, and of all records together. `rounds`
     is how often the record with the most rows went through the loop around it, None where there is none. `characters`,
-    the mean that it prints, and `seconds` of the engine are of lines that stand in no other, where they were taken."""
+    the mean that it prints, and `seconds` of the engine are of lines that stand in no other, where they were taken.
+    It `differs_by_round` where it reads the item of the loop around it, or what is set there."""
 
     kind: LineKind
     location: Location
@@ -60,6 +61,7 @@ class LineCost:
     rounds: int | None
     characters: float | None = None
     seconds: float | None = None
+    differs_by_round: bool = False
 
     @property
     def is_costly(self) -> bool:
@@ -236,4 +238,5 @@ def _line_cost(number: int, line: TemplateLine, figures: Mapping[str, float | No
         count("total"),
         count("outer") if line.loops_around else None,
         figures.get(f"characters_{number}"),
+        differs_by_round=line.differs_by_round,
     )

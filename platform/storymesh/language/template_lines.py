@@ -36,6 +36,16 @@ class TemplateLine:
         return self.node.target if isinstance(self.node, ast.For) else ""
 
     @property
+    def differs_by_round(self) -> bool:
+        """True if it reads what differs from round to round of the loop around it: the item, or what is set there."""
+        loops = self.loops_around
+        if not loops:
+            return False
+        loop = loops[-1].node
+        assert isinstance(loop, ast.For)
+        return not {loop.target, *_names_set(loop.body)}.isdisjoint(_names_read(self.node))
+
+    @property
     def place(self) -> tuple[Location, ...]:
         """Where it stands: the locations of the lines around it, then its own."""
         return (*(line.location for line in self.around), self.location)
@@ -95,6 +105,25 @@ def list_filters(expression: Expression) -> Iterator[ast.FilterCall]:
 
 def _goes_over_list(call: ast.FilterCall) -> bool:
     return isinstance(call.base.typed.type, Array) and call.name not in ("length", "first", "last")
+
+
+def _names_set(statements: Sequence[Statement]) -> Iterator[str]:
+    for statement in statements:
+        if isinstance(statement, ast.Assign):
+            yield statement.name
+        elif isinstance(statement, ast.If):
+            yield from _names_set((*statement.body, *statement.otherwise))
+
+
+def _names_read(part: object) -> Iterator[str]:
+    """Yield the names that stand in a part of a template, with its partials."""
+    if isinstance(part, ast.Name):
+        yield part.name
+    elif isinstance(part, tuple):
+        for inner in part:
+            yield from _names_read(inner)
+    elif isinstance(part, ast.ExpressionNode | Statement | Template):
+        yield from _names_read(tuple(vars(part).values()))
 
 
 def expression_text(expression: Expression) -> str:

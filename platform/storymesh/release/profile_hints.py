@@ -122,16 +122,23 @@ def _line_advice(line: LineCost, template: ConfigCost) -> str:
         )
         return f"narrow the link that gives its rows, or loop over fewer of them (`selectattr`).{printed}"
     outer = short_location(around.location)
-    if line.over == around.over:
-        return (
-            f"`{line.over}` has up to {line.rounds or 0:,} rows, and the loop around it ({outer}) goes over the same "
-            "list: `set` before that loop what is the same in every round, or make it a fact in narrative.yaml"
-        )
     if line.over.startswith(f"{around.item}."):
         return f"each `{around.item}` of the loop in {outer} has a list of its own: loop over fewer of either"
+    if line.over == around.over:
+        rows = f"`{line.over}` has up to {line.rounds or 0:,} rows"
+        where = f"{rows}, and the loop around it ({outer}) goes over the same list"
+    else:
+        where = f"it goes over all of `{line.over}` in every round of the loop over `{around.over}` ({outer})"
+    return f"{where}: {_nested_advice(line, around)}"
+
+
+def _nested_advice(line: LineCost, around: OuterLoop) -> str:
+    """Return what to do about a list that is gone over in every round of a loop."""
+    if not line.differs_by_round:
+        return "`set` before that loop what is the same in every round, or make it a fact in narrative.yaml"
     return (
-        f"it goes over all of `{line.over}` in every round of the loop over `{around.over}` ({outer}): `set` before "
-        "that loop what is the same in every round, or let a link bring together the rows that belong together"
+        f"it asks for what belongs to each `{around.item}`. Let the product's SQL add that as a property, loop over "
+        "`rows | map(attribute=…) | unique` where many rounds ask for the same, or narrow the link that gives the rows"
     )
 
 

@@ -130,7 +130,7 @@ def _show_hint(console: Console, hint: "Hint") -> None:
 def _notes(profile: "ReleaseProfile") -> list[str]:
     notes = []
     if not profile.hints:
-        notes.append("No role and no line of a template costs much.")
+        notes.append(_nothing_stands_out(profile))
     if profile.refused is not None:
         notes.append(f"The release of these cases was not written to its end: {profile.refused}.")
     if profile.rewritten:
@@ -143,6 +143,13 @@ def _notes(profile: "ReleaseProfile") -> list[str]:
             "however many cases there are: --cases says how many to measure, 0 for all."
         )
     return notes
+
+
+def _nothing_stands_out(profile: "ReleaseProfile") -> str:
+    largest = max(profile.steps, key=lambda step: step.cpu_seconds)
+    name = f"{largest.step} of {largest.config}" if largest.config else largest.step
+    share = largest.cpu_seconds / profile.cpu_seconds if profile.cpu_seconds else 0.0
+    return f"No role and no line of a template stands out. The largest step is {name}, with {share:.0%}."
 
 
 def _bar(value: float, largest: float, whole: float, width: int = BAR) -> str:
