@@ -7,14 +7,21 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
 from storymesh.dataset.build import Build
+from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import load_mesh
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from storymesh.engine.engine import Engine
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".storymesh" / "benchmarks"
@@ -81,3 +88,9 @@ def snapshot_of_file(contract: Contract, path: Path) -> Snapshot:
         files=(str(path),),
         schema=pq.read_schema(path),
     )
+
+
+def precedents_by_case(build: Build, engine: "Engine") -> "ir.Table":
+    """The case_id and precedents of every case that asks for them."""
+    cases = cases_with_precedents(build, engine).select("case_id", "precedents")
+    return cases.filter(cases["precedents"].notnull())

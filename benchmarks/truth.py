@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reference import CACHE, TRUTH, pinned, products
+from benchmarks.reference import CACHE, TRUTH, pinned, precedents_by_case, products
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,7 +73,6 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
 def _views(engine: Any, build: "Build") -> None:
     """seen: case_id and the ids of each role's rows in both views of time; favoured: what precedents speak for."""
     from storymesh.case.visibility import template_names
-    from storymesh.dataset.tables import precedents_by_case
 
     cases = engine.read_parquet(build.files.cases)
     ids = {}

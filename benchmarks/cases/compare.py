@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks.reference import YARDSTICK, pinned
+from benchmarks.reference import YARDSTICK, pinned, precedents_by_case
 
 HERE = Path(__file__).resolve().parent
 ROLES = {
@@ -54,7 +54,6 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     import ibis
 
     from storymesh.case.visibility import template_names
-    from storymesh.dataset.tables import precedents_by_case
 
     build = pinned(products, out, YARDSTICK)
     cases = engine.read_parquet(build.files.cases)

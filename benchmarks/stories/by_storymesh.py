@@ -12,10 +12,9 @@ from benchmarks.stories.inputs import CONFIGS, Stages
 def main(inputs: Path, out: Path) -> None:
     given = json.loads(inputs.read_text(encoding="utf-8"))
     os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
-    from benchmarks.reference import YARDSTICK, pinned
+    from benchmarks.reference import YARDSTICK, pinned, precedents_by_case
 
     from storymesh.dataset.stages import write_cases, write_precedents, write_records
-    from storymesh.dataset.tables import precedents_by_case
     from storymesh.engine.open import open_engine
 
     stages = Stages(out)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from storymesh.errors import NotInLanguage
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.provenance import TracedText, TracingInterpreter
-from storymesh.language.traced_values import OriginPath, TextSpan
+from storymesh.language.traced_values import COUNTED, HIDDEN, OriginPath, TextSpan
 from storymesh.language.typecheck.scope import CheckedTemplate
+from storymesh.provenance.origins import value_at
 from tests.support.generated import DROPS, accepted, looking, rendered, values_of
 from tests.support.unchecked import unchecked_template
 
@@ -43,6 +44,8 @@ def test_it_tells_what_the_interpreter_tells(seed: int) -> None:
         assert "".join(told.text[part.begin : part.end] for part in told.spans) == told.text
         for part in told.spans:
             assert part.expression is None or part.expression in made[0] + "".join(made[1].values())
+            for path in part.origins:  # each leads somewhere, or to None
+                value_at(row, path[:-1] if path[-1] in (COUNTED, HIDDEN) else path)
 
 
 # --- where values come from ---
@@ -118,6 +121,8 @@ def test_each_value_is_followed_to_its_places(text: str) -> None:
 def test_what_decided_is_told_of_the_expression_alone() -> None:
     (part,) = parts_of("{% if delay.hours > 3 %}{{ 'long' if total > 9 else 'short' }}{% endif %}")
     assert (part.value, part.origins, part.deciding) == ("long", frozenset(), {("total",)})
+    (part,) = parts_of("{{ place.name is none and (none_yet | max(attribute='cost')).step is none }}")
+    assert (part.origins, part.deciding) == (frozenset(), {("place",), ("none_yet",)})
     (part,) = parts_of("{% set word = 'long' if delay.hours > 3 else 'short' %}{% if total > 9 %}{{ word }}{% endif %}")
     assert (part.origins, part.deciding) == (frozenset(), {HOURS})
 

@@ -121,7 +121,7 @@ class TracingSandbox(Sandbox):
         own = {name: self._from_inputs(function) for name, function in self.filters.items() if name not in FILTERS}
         self.filters = {**own, **traced, STEPWISE: _stepwise, **{name: self.filters[name] for name in (COST, DRAW)}}
         self.filters |= {_TEXT: _mark_text, _OUTPUT: _mark_output, _CONDITION: _condition, _ASSIGNED: _assigned}
-        self.tests = {name: _traced_test(test) for name, test in self.tests.items()}  # type: ignore[arg-type]
+        self.tests = {name: _traced_test(name, test) for name, test in self.tests.items()}  # type: ignore[arg-type]
 
     def writer(self, name: str) -> JinjaWriter:
         return _MarkingWriter(name, self.marks)
@@ -131,6 +131,8 @@ class TracingSandbox(Sandbox):
             return _of_loop(obj, attribute, super().getattr(obj, attribute))
         if not isinstance(obj, TracedValue):
             return super().getattr(obj, attribute)
+        if obj.value is None:  # of a list without such a row it has the list's own path, and that has no attributes
+            return TracedValue(super().getattr(None, attribute), obj.origins, obj.deciding, obj.recorder)
         steps = frozenset((*path, attribute) for path in obj.origins)
         value = super().getattr(obj.value, attribute)
         if isinstance(value, list) and len(obj.origins) == 1:
@@ -279,10 +281,14 @@ def _first_present(given: Any, value: Any) -> Any:
     return value
 
 
-def _traced_test(test: Callable[[Any], bool]) -> Callable[[Any], Any]:
+def _traced_test(name: str, test: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Return a test on traced values. Whether something is there is asked, and shows nothing of it."""
+
     def traced(value: Any) -> Any:
         if not isinstance(value, TracedValue):
             return test(value)
+        if name in ("none", "defined"):
+            return TracedValue(test(value.value), NOWHERE, value.origins | value.deciding, value.recorder)
         return TracedValue(test(value.value), value.origins, value.deciding, value.recorder)
 
     return traced

@@ -248,6 +248,8 @@ class _PrintedRows:
                 return _union([self.all_keys(expression.left), self.all_keys(expression.right)])
             case ast.Negate() | ast.Not():
                 return self.all_keys(expression.operand)
+            case ast.IsTest():
+                return self.all_keys(expression.base)
             case _:
                 return None
 
