@@ -152,12 +152,10 @@ class Engine(Protocol):
         *,
         order: "Sequence[str | ir.Value]" = (),
         metadata: Mapping[str, str] | None = None,
-        compression_level: int = 1,
     ) -> int:
         """Write an expression to one Parquet file, whole or not at all. Return the number of rows.
 
-        They lie in this `order`, where the engine keeps one. `metadata` is stored with the file's schema;
-        `compression_level` is that of zstd.
+        They lie in this `order`, where the engine keeps one. `metadata` is stored with the file's schema.
         """
         ...
 

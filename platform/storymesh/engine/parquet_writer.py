@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 20_480  # rows, fewer where those are large
 ROW_GROUP_BYTES = 128 * 2**20  # in memory, from which on a row group is large enough
+COMPRESSION_LEVEL = 1  # of zstd
 _SAMPLE = 2_048  # values of a column that are looked at
 _REPEATS = 4  # times that each of them occurs on average, at least, in a column that gets a dictionary
 
@@ -26,12 +27,11 @@ def write_parquet_file(
     schema: "pa.Schema",
     path: Path,
     metadata: Mapping[str, str] | None,
-    compression_level: int,
     row_group: int = ROW_GROUP,
 ) -> int:
     """Write all rows to one file, `row_group` together, whole or not at all. Return their number."""
     rows, total = RowStream(batches, schema), 0
-    with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
+    with staged_file(path) as staged, _opened(rows, staged, metadata, COMPRESSION_LEVEL) as writer:
         while table := rows.take(row_group):
             writer.write_table(table)
             total += table.num_rows
@@ -43,7 +43,7 @@ def write_parquet_files(
     schema: "pa.Schema",
     files: Sequence[tuple[Path, int]],
     metadata: Mapping[str, str] | None,
-    compression_level: int = 1,
+    compression_level: int = COMPRESSION_LEVEL,
 ) -> None:
     """Write rows to files one after another, to each as many as it says. Raises ValueError for more or fewer rows."""
     rows = RowStream(batches, schema)

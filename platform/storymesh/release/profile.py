@@ -36,7 +36,7 @@ _PEAK_ALONE = "5"  # what Linux forgets of a process when this is written to the
 
 @dataclass(frozen=True)
 class StepCost:
-    """What one step took. `peak_bytes` is the most memory of the whole process during it, None where the system does
+    """The cost of one step. `peak_bytes` is the most memory of the whole process during it, None where the system does
     not say; `rows_in` and `rows_out` are None where a step makes no rows."""
 
     step: str

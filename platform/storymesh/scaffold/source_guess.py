@@ -51,7 +51,7 @@ MAX_LINES = 50
 _DELIMITERS = ",;\t|"
 _VALUE = re.compile(rf"\s*({ValueForms().number_pattern}|\d{{4}}-\d{{2}}-\d{{2}}.*)\s*")
 Row = tuple[int, Sequence[str]]
-"""How many lines are above a row, and its cells."""
+"""The number of lines above a row, and its cells."""
 
 
 @dataclass(frozen=True)

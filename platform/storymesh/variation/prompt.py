@@ -1,4 +1,4 @@
-"""What a model is told of a template (text, names, stories, rules of the language), and the one that it answers."""
+"""The request to a model for a template (text, names, stories, rules of the language), and what it answers."""
 
 from collections.abc import Iterator, Sequence
 

@@ -158,7 +158,7 @@ def _cases_of(
 
 @dataclass(frozen=True)
 class VariantResult:
-    """What came of one number: the file that was written, or None and what was wrong at last."""
+    """The result of one number: the file that was written, or None and the faults of the last attempt."""
 
     template: str
     number: int

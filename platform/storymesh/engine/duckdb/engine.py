@@ -23,7 +23,7 @@ from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads, type_of
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
-from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
+from storymesh.engine.parquet_writer import COMPRESSION_LEVEL, ROW_GROUP, write_parquet_file
 from storymesh.engine.sql_text import quote_name, quote_text
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
@@ -158,7 +158,6 @@ class DuckDBEngine:
         *,
         order: "Sequence[str | ir.Value]" = (),
         metadata: Mapping[str, str] | None = None,
-        compression_level: int = 1,
     ) -> int:
         import pyarrow.parquet as pq
 
@@ -169,11 +168,11 @@ class DuckDBEngine:
                 relation = self.connection.con.sql(query)
                 if all(map(is_written_as_it_is, relation.types)):
                     rows = relation.to_arrow_reader(BATCH)
-                    return write_parquet_file(rows, rows.schema, path, metadata, compression_level)
+                    return write_parquet_file(rows, rows.schema, path, metadata)
             with staged_file(path) as staged:
                 settings = [
                     *("FORMAT parquet", f"ROW_GROUP_SIZE {ROW_GROUP}"),
-                    *("COMPRESSION zstd", f"COMPRESSION_LEVEL {compression_level}"),
+                    *("COMPRESSION zstd", f"COMPRESSION_LEVEL {COMPRESSION_LEVEL}"),
                     f"PRESERVE_ORDER {bool(order)}",  # without, it takes less memory
                 ]
                 if metadata:

@@ -1,4 +1,4 @@
-"""What one session holds: its tables and Parquet files as ibis has them, its secret text, and its threads."""
+"""The state of one session: its tables and Parquet files as ibis has them, its secret text, and its threads."""
 
 import re
 from collections.abc import Collection, Sequence

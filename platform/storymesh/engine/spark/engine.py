@@ -91,16 +91,13 @@ class SparkEngine:
         *,
         order: "Sequence[str | ir.Value]" = (),
         metadata: Mapping[str, str] | None = None,
-        compression_level: int = 1,
     ) -> int:
-        return self._write([table], path, metadata, compression_level)
+        return self._write([table], path, metadata)
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
-        return self._write(parts, path, None, 1)
+        return self._write(parts, path, None)
 
-    def _write(
-        self, parts: Sequence["ir.Table"], path: Path, metadata: Mapping[str, str] | None, compression_level: int
-    ) -> int:
+    def _write(self, parts: Sequence["ir.Table"], path: Path, metadata: Mapping[str, str] | None) -> int:
         """Write expressions to one file: each worker writes its own, which are put together here, a group at a time."""
         schema = parts[0].schema().to_pyarrow()
         batches = (
@@ -108,7 +105,7 @@ class SparkEngine:
             for part in parts
             for batch in self._spooled(part, path.parent, ROW_GROUP, f" while it wrote {path.name}")
         )
-        return write_parquet_file(batches, schema, path, metadata, compression_level, ROW_GROUP)
+        return write_parquet_file(batches, schema, path, metadata, ROW_GROUP)
 
     def materialize(
         self, rows: "ir.Table | pa.Table | Iterable[pa.RecordBatch]", schema: "pa.Schema | None" = None

@@ -5,6 +5,7 @@ that the models read has been made, and the steps before its own go on beside it
 for which it is the same build: its results, its failure, its interruption.
 """
 
+import logging
 import subprocess
 import threading
 import time
@@ -38,6 +39,7 @@ from storymesh.product.store import Snapshot
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliInvocation
 
+_LOG = logging.getLogger(__name__)
 DATABASE_WAIT_S = 120.0
 SMALL_BYTES = 32 * 2**20
 _STOP_S = 10.0
@@ -163,8 +165,11 @@ class _BuildsAhead:
             ready = [domain for domain, awaited in self._awaited.items() if not awaited]
             while ready and not self._is_busy():
                 del self._awaited[ready[0]]
-                with suppress(Exception):  # the step meets the same, and explains it
-                    self._begin(ready.pop(0))
+                domain = ready.pop(0)
+                try:
+                    self._begin(domain)
+                except Exception:  # whatever it is, the step meets it again, and explains it
+                    _LOG.debug("dbt of '%s' could not begin ahead of its step", domain, exc_info=True)
 
     def _is_busy(self) -> bool:
         """Return True while a build goes on: there is memory and a core for one beside the run."""

@@ -110,7 +110,7 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
 def _rows_at_once(groups: "Sequence[pq.RowGroupMetaData]") -> int:
     """Return how many rows are read at once, by the size that they have in the file on average, where it is largest."""
     sizes: list[int] = [group.total_byte_size // group.num_rows for group in groups if group.num_rows > 0]
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(*sizes, 1, 1)))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max([*sizes, 1])))
 
 
 def _read(file: _File) -> "Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]":
