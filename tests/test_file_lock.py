@@ -16,7 +16,7 @@ from pathlib import Path
 from storymesh.file_lock import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 BECOMES_ANOTHER = """
@@ -76,7 +76,7 @@ def test_whoever_waits_gets_the_lock_when_it_is_released(path: Path) -> None:
     order: list[str] = []
 
     def wait() -> None:
-        with hold_lock(path, timeout_s=30):
+        with hold_lock(path, timeout_s=600):
             order.append("second")
 
     with hold_lock(path):
@@ -99,7 +99,7 @@ def test_a_lock_file_removed_by_its_holder_is_no_lock_for_the_next(path: Path) -
     taken: list[bool] = []
 
     def wait() -> None:
-        with hold_lock(path, timeout_s=30):
+        with hold_lock(path, timeout_s=600):
             taken.append(is_lock_held(path))
 
     with hold_lock(path):

@@ -90,7 +90,7 @@ def test_a_kill_while_dbt_works_and_another_folder_change_nothing(
     shutil.copytree(built_on.second.mesh / parsed, mesh / parsed, symlinks=True)
     process = preloaded.start("run", mesh=mesh)
     log, ends = mesh / ".storymesh/desk/dbt/target/dbt.log", time.monotonic() + LIMIT_S
-    while not log.exists():
+    while not (log.exists() and "✓ quay.calls" in preloaded.output()):
         assert time.monotonic() < ends, f"dbt never began:\n{preloaded.output()}"
         time.sleep(0.02)
     os.kill(process, signal.SIGKILL)  # and not what it has started, as by a person's `kill -9`

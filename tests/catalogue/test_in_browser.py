@@ -9,6 +9,7 @@ from storymesh.mesh.mesh import load_mesh
 from tests.support.needs import needs
 
 WIDTHS = (390, 820, 1440)
+expect.set_options(timeout=60_000)  # on a machine that has other tests to run
 PAGES = ("index.html", "products/fleet.boats.html", "narratives/late-repairs.html", "docs/architecture.html")
 
 
@@ -21,6 +22,7 @@ def test_it_is_read_from_disk_at_every_width(released_harbour: Path, tmp_path: P
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(color_scheme="dark")
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))

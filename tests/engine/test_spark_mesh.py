@@ -112,7 +112,7 @@ def cluster_at(server: ConnectServer) -> OpenEngine:
 
 
 def _kill_once_it_writes(server: ConnectServer, folder: Path) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not list(folder.rglob(".spark.*")) and time.monotonic() < until:
         time.sleep(0.01)
     server.kill()

@@ -108,7 +108,7 @@ class Runs:
         if reached is None:
             said = self._next()
         else:
-            assert reached.wait(120)
+            assert reached.wait(600)
         os.kill(pid, signal.SIGKILL)
         assert self._next() == "ended"
         found: dict[str, Any] = json.loads(said)

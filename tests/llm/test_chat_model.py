@@ -143,7 +143,7 @@ def test_no_prompt_goes_to_langsmith_whatever_the_environment_says(
 import sys
 from pathlib import Path
 from tests.support.narrator_bench import Bench, task
-told = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 5})
+told = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 60})
 assert told.rewrite([task(1)])["retold/1"].text
 """
     reached: list[str] = []
@@ -153,6 +153,6 @@ assert told.rewrite([task(1)])["retold/1"].text
         monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_planted")
         monkeypatch.setenv("LANGSMITH_ENDPOINT", smith.url)
         store = str(bench(server.url).store)
-        subprocess.run([sys.executable, "-c", program, store, server.url], check=True, timeout=60, env=importable())
+        subprocess.run([sys.executable, "-c", program, store, server.url], check=True, timeout=600, env=importable())
         assert len(server.calls) == 1
         assert reached == []

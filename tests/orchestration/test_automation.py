@@ -11,6 +11,7 @@ import pytest
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
+from storymesh.orchestration.assets import sources
 from storymesh.orchestration.dagster_internals import kept_database_engines
 from storymesh.orchestration.instance import open_instance
 from storymesh.orchestration.run.execute import execute_run
@@ -182,8 +183,11 @@ def test_a_new_snapshot_starts_what_is_built_on_it_and_nothing_else(
     assert daemon.tick() == set(), "what a run did itself is not done again"
 
 
-def test_new_raw_data_becomes_a_release_by_itself(daemon_after_a_run: Daemon, harbour: Path) -> None:
+def test_new_raw_data_becomes_a_release_by_itself(
+    daemon_after_a_run: Daemon, harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     daemon = daemon_after_a_run
+    monkeypatch.setattr(sources, "SETTLED_S", 1800.0)  # a busy machine's moments are long
     assert daemon.look("domains/fleet") == set(), "a run has seen what it read"
     assert daemon.tick() == set()
 

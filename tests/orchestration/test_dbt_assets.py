@@ -114,7 +114,7 @@ def at_repairs(then: Callable[[], object]) -> Callable[[RunEvent], object]:
 
 
 def await_file(path: Path) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not path.is_file():
         assert time.monotonic() < deadline, f"nobody has made {path}"
         time.sleep(0.05)
@@ -219,7 +219,7 @@ def materialized(run: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
 
 def test_database_held_by_another_process_is_an_error(tmp_path: Path) -> None:
     database = tmp_path / "desk.duckdb"
-    program = f"import duckdb, time; c = duckdb.connect({str(database)!r}); print('held', flush=True); time.sleep(60)"
+    program = f"import duckdb, time; c = duckdb.connect({str(database)!r}); print('held', flush=True); time.sleep(600)"
     held = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     with open_engine() as engine, held as holder:
         assert holder.stdout is not None
@@ -227,4 +227,4 @@ def test_database_held_by_another_process_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(TransformFailed, match="another process holds"):
             wait_for_database(engine, database, wait_s=0.2)
         holder.kill()
-        wait_for_database(engine, database, wait_s=10)
+        wait_for_database(engine, database, wait_s=600)

@@ -113,7 +113,7 @@ class Ledger:
 
     def wait_for(self, query: str) -> None:
         """Wait until the query gives a row."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not self.execute(query.replace("SLEEPS", "wait_event = 'PgSleep'")):
             assert time.monotonic() < deadline, query
             time.sleep(0.05)

@@ -120,7 +120,7 @@ def test_text_of_others_is_escaped(tmp_path: Path) -> None:
 def test_mlcroissant_validates_it_and_reads_every_record(release: Release) -> None:
     path = str(release.path / "croissant.json")
     checked = subprocess.run(
-        [reader("mlcroissant"), "validate", "--jsonld", path], capture_output=True, text=True, timeout=120, check=False
+        [reader("mlcroissant"), "validate", "--jsonld", path], capture_output=True, text=True, timeout=600, check=False
     )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr.upper().replace("WARNINGS.WARN", "")
@@ -131,7 +131,7 @@ def test_mlcroissant_validates_it_and_reads_every_record(release: Release) -> No
         "print(json.dumps(collections.Counter(map(split, found.records('advice')))))"
     )
     read = subprocess.run(
-        [reader("python"), "-c", program, path], capture_output=True, text=True, timeout=120, check=False
+        [reader("python"), "-c", program, path], capture_output=True, text=True, timeout=600, check=False
     )
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout.splitlines()[-1]) == dict(release.configs["advice"])

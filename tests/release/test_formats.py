@@ -157,7 +157,7 @@ def test_datasets_streams_every_record_of_every_config(release: Release, tmp_pat
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     told = subprocess.run(
         [sys.executable, "-c", STREAMING, str(release.path), *FORMATS, PASSAGE],
-        capture_output=True, text=True, env=environment, timeout=120, check=False,
+        capture_output=True, text=True, env=environment, timeout=600, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
@@ -269,7 +269,7 @@ def lines(release: Release, recipes: Path) -> Path:
     folder = recipes / "lines"
     done = subprocess.run(
         [sys.executable, str(RECIPES / "to_chat_lines.py"), str(release.path), str(folder), *CHATS, "advice", "lookup"],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **OFFLINE},
+        capture_output=True, text=True, timeout=600, check=False, env={**os.environ, **OFFLINE},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3_000:]
     for config, name in {"reply": "recall", "duel": "choice", "mark": "verdict"}.items():
@@ -336,7 +336,7 @@ def test_mlcroissant_reads_every_format(release: Release) -> None:
     path = str(release.path / "croissant.json")
     done = subprocess.run(
         [reader("python"), "-c", program, path, *release.configs],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout.splitlines()[-1])

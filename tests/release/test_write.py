@@ -207,7 +207,7 @@ from pathlib import Path
 from ibis.expr.types import Table
 from tests.support.release_builds import make, usual
 from storymesh.release import write as cut
-cut.sync_tree = lambda folder: (print("here", flush=True), __import__("time").sleep(60))
+cut.sync_tree = lambda folder: (print("here", flush=True), __import__("time").sleep(600))
 cut.write_release(make(Path({root!r}), usual()))
 """
 

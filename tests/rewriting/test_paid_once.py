@@ -44,7 +44,7 @@ def test_only_what_changed_is_called(bench: Benches) -> None:
         assert calls(TEN, parameters={"temperature": 0.3}) == 10
         assert calls(TEN, model="openai:n") == 10
         # What does not shape an answer asks for nothing.
-        assert calls(TEN, concurrency=3, timeout=9, attempts=7) == 0
+        assert calls(TEN, concurrency=3, timeout=99, attempts=7) == 0
         assert calls([task(n, story=TEN[n].source.story) for n in reversed(range(10))]) == 0
 
 
@@ -123,7 +123,7 @@ import signal, sys, itertools
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
 from pathlib import Path
 from tests.support.narrator_bench import Bench, task
-bench = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 5, "concurrency": 8})
+bench = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 60, "concurrency": 8})
 print("begun", flush=True)
 try:
     bench.rewrite(task(n) for n in itertools.count())
@@ -153,9 +153,9 @@ def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.
             env=importable(),
         )
         try:
-            assert enough.wait(60)
+            assert enough.wait(600)
             os.kill(process.pid, sent)
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=600)
         finally:
             process.kill()
     # The server is gone too, so that nothing that was on its way when the process died is counted later.

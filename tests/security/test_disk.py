@@ -220,7 +220,7 @@ def test_a_publication_on_a_disk_that_fills_up_is_refused_in_words_and_the_next_
     before = versions(desk)
     # -B: what is imported under such a limit would be compiled to half a file.
     command = [sys.executable, "-B", "-c", LIMITED, str(desk.root), "1000", "17000"]
-    done = subprocess.run(command, env=importable(), capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, env=importable(), capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     assert versions(desk) == before
     desk.publish(good_rows(4000))
@@ -261,7 +261,7 @@ def test_publishing_into_a_store_that_may_not_be_written_is_words(desk: Desk) ->
     store.chmod(0o755)
     before = sorted(store.rglob("*"))
     command = [sys.executable, "-c", script, str(store), str(desk.root.parent / "other")]
-    done = subprocess.run(command, env=importable(), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=importable(), capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     assert sorted(store.rglob("*")) == before
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,10 +45,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder whose path is short enough for the name of a socket."""
-    folder = Path(f"/tmp/sm{os.getpid()}")
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="sm", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def findings_of(root: Path) -> list[Finding]:

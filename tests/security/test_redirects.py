@@ -123,7 +123,7 @@ def ask_with_httpx2(url: str) -> None:
 def ask_with_requests(url: str) -> None:
     import requests
 
-    requests.post(url, json={"prompt": QUESTION}, timeout=10, allow_redirects=True)
+    requests.post(url, json={"prompt": QUESTION}, timeout=60, allow_redirects=True)
 
 
 def ask_with_urllib3(url: str) -> None:
@@ -190,7 +190,7 @@ def carry_with_requests(url: str) -> None:
 
     session = requests.Session()
     session.headers["x-api-key"] = SECRET
-    session.post(url, timeout=10)
+    session.post(url, timeout=60)
 
 
 def carry_with_urllib3(url: str) -> None:

@@ -15,4 +15,4 @@ def bench(tmp_path: Path) -> "Callable[[str], Bench]":
     """`bench(url)`: it narrates against the server there, and stores what it answers in the test's folder."""
     from tests.support.narrator_bench import Bench
 
-    return lambda url: Bench(tmp_path / "answers.sqlite", {"base_url": url, "timeout": 5})
+    return lambda url: Bench(tmp_path / "answers.sqlite", {"base_url": url, "timeout": 60})

@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -99,12 +100,19 @@ class Server:
 
     def __enter__(self) -> "Server":
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(600)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join()
+
+    def wait_for_calls(self, count: int) -> None:
+        """Wait until `count` calls have come, also those that nobody waits for any more; more than that is an error."""
+        ends = time.monotonic() + 600
+        while len(self.calls) < count and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert len(self.calls) == count
 
     @property
     def url(self) -> str:

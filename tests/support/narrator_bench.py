@@ -16,7 +16,7 @@ from storymesh.rewriting.prompt import STORY_MARK
 from storymesh.rewriting.rewrite import rewrite_texts
 from storymesh.rewriting.rewriter import GroundingCheck, RewriteResult, RewriteTask
 
-QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
+QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=60.0)
 
 
 def check_word_for_word(retelling: str, source: GroundingSource) -> Grounding:

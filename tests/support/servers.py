@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -25,10 +26,15 @@ BUCKET = "mesh"
 
 
 def free_port() -> int:
-    """Return a port of this machine at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of this machine at which nobody listens, and which the system gives to nobody by itself, neither
+    to a client nor to a server that asks for any."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(given.read_text(encoding="ascii").split()[0]) if given.exists() else 32_768
+    for port in random.SystemRandom().sample(range(10_000, first), 100):  # other processes of tests draw here too
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port below {first} is free")
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def postgres() -> Iterator[dict[str, str]]:
     try:
         run("initdb", "-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync")
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
-        run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", options)
+        run("pg_ctl", "start", "-w", "-t", "600", "-l", str(folder / "log"), "-o", options)
         try:
             yield {
                 "PGHOST": "127.0.0.1",

@@ -124,7 +124,7 @@ class Preloaded:
     def close(self) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(timeout=60)
+        self._server.wait(timeout=LIMIT_S)
 
     def _send(self, what: Any) -> None:
         assert self._server.stdin is not None
