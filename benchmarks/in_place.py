@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from storymesh.federation.access import ServerAccess
-from storymesh.federation.plan import Ways
+from storymesh.federation.plan import FetchStrategies
 from storymesh.federation.postgres import PostgresTable
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import KeySet, RowSelection, TimeBounds
@@ -109,7 +109,7 @@ def selection_of(keys: int, days: int | None) -> RowSelection:
 
 def measure(relation: Relation, proxy: CountingProxy, wanted: RowSelection) -> Mapping[str, tuple[int, int, int]]:
     """Return for each way its rows, the bytes that crossed, and those that were expected to."""
-    ways = Ways.of(wanted)
+    ways = FetchStrategies.of(wanted)
     estimates = PostgresTable(relation, ServerAccess(Path())).estimate(choose, ways.selections)
     found = {}
     for way, selection in ways.selections.items():
@@ -131,9 +131,10 @@ def main() -> None:
         for keys, days in product(KEYS, DAYS):
             wanted = selection_of(keys, days)
             planning = time.monotonic()
-            estimates = PostgresTable(relation, ServerAccess(Path())).estimate(choose, Ways.of(wanted).selections)
+            strategies = FetchStrategies.of(wanted)
+            estimates = PostgresTable(relation, ServerAccess(Path())).estimate(choose, strategies.selections)
             planning = time.monotonic() - planning
-            chosen, found = Ways.of(wanted).choose(estimates), measure(relation, proxy, wanted)
+            chosen, found = strategies.choose(estimates), measure(relation, proxy, wanted)
             rows, moved, expected = found[chosen]
             best = min(size for _, size, _ in found.values())
             shares = f"{moved / found['all rows'][1]:>7.1%} {moved / best:>7.2f} {planning:>6.2f} s"

@@ -32,7 +32,7 @@ from benchmarks.in_place import CountingProxy
 from benchmarks.reference import NARRATIVE, ROOT, products, snapshot_of_file
 
 from storymesh.federation.open import open_server_table
-from storymesh.federation.plan import ALL, TransferPlan, Ways
+from storymesh.federation.plan import ALL, FetchStrategies, TransferPlan
 from storymesh.federation.postgres import PostgresTable
 from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh, load_mesh
@@ -130,7 +130,7 @@ def measure(label: str, mesh: Mesh, narrative: str, pinned: Mapping[str, Snapsho
         product = mesh.product(plan.product)
         relation, access = server_relation(product, mesh.contract(plan.product)), mesh.server_access(product.domain)
         moved: dict[str, tuple[int, int]] = {}
-        for way, selection in Ways.of(roles.wanted_rows(name, snapshots).selection).selections.items():
+        for way, selection in FetchStrategies.of(roles.wanted_rows(name, snapshots).selection).selections.items():
             if way not in plan.ways:
                 continue
             before = proxy.down + proxy.up

@@ -22,8 +22,8 @@ with hold_lock(Path(sys.argv[1])):
 BECOMES_ANOTHER = """
 import os, sys
 from pathlib import Path
-from storymesh.file_lock import hold_lock_to_the_end
-hold_lock_to_the_end(Path(sys.argv[1]))
+from storymesh.file_lock import hold_lock_until_exit
+hold_lock_until_exit(Path(sys.argv[1]))
 os.execv(sys.executable, [sys.executable, "-c", "print('held', flush=True); input()"])
 """
 

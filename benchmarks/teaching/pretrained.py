@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROLES = {"s": "system", "u": "user"}
-BATCH, RATE, LONGEST_ANSWER = 4, 3e-4, 140
+BATCH, RATE, MAX_ANSWER_LENGTH = 4, 3e-4, 140
 
 
 class Student:
@@ -76,7 +76,7 @@ class Student:
             made = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=LONGEST_ANSWER,
+                max_new_tokens=MAX_ANSWER_LENGTH,
                 do_sample=False,
                 eos_token_id=self.end,
                 pad_token_id=self.end,

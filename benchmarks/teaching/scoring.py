@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from storymesh.engine.open import open_engine
 from storymesh.evaluation.answers import AnswerFile
 from storymesh.evaluation.baselines import BASELINES, baseline_predictions
+from storymesh.evaluation.parsed_answers import parse_answers
 from storymesh.evaluation.questions import Book, Booleans, Floats
-from storymesh.evaluation.readings import read_texts
 from storymesh.evaluation.scores import Bootstrap, Score
 from storymesh.evaluation.truth import NEAR, Truth, read_truth
 from storymesh.lifecycle.evaluate import ReleaseQuestions, evaluate_answers, load_questions
@@ -105,7 +105,7 @@ class Examination:
                         kept.setdefault(f"{book}: {name}", []).append(value)
             for name in ("withheld", "unseen"):
                 if item.get(name):
-                    read = read_texts(pa.array(list(item[name].values()), pa.string()), self.questions.actions)
+                    read = parse_answers(pa.array(list(item[name].values()), pa.string()), self.questions.actions)
                     kept.setdefault(f"{name} waterway: says too few", []).append(float(read.abstains.mean()))
         return {
             arm: {name: float(np.mean(values)) for name, values in kept.items()} for arm, kept in found.items() if kept
@@ -130,7 +130,7 @@ class Examination:
         if way == "chosen":
             choice = np.array([codes.index(code) if code in codes else -1 for code in texts.to_pylist()])
         else:
-            choice = read_texts(texts, self.questions.actions).choice
+            choice = parse_answers(texts, self.questions.actions).choice
         weights = np.zeros(self.questions.rates.shape)
         named = np.flatnonzero(choice >= 0)
         weights[named, choice[named]] = 1.0

@@ -25,7 +25,7 @@ def hold_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
         yield
 
 
-def hold_lock_to_the_end(path: Path) -> None:
+def hold_lock_until_exit(path: Path) -> None:
     """Wait until nobody holds the lock file `path`, which is made where it is missing, and hold it until this process
     ends, whatever program it becomes."""
     from filelock import lock_descriptor

@@ -5,25 +5,25 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SELDOM = (200_000, 20, 20)
+_THRESHOLDS = (200_000, 20, 20)
 
 
-def collect_seldom() -> None:
+def raise_gc_threshold() -> None:
     """Have this process look for garbage seldom, for good, and not once more when it ends: the system frees its memory
     at once. To look through what is left would take a short command a fifth of its time."""
-    gc.set_threshold(*_SELDOM)
+    gc.set_threshold(*_THRESHOLDS)
     atexit.register(gc.freeze)
 
 
 @contextmanager
-def seldom_collected() -> Iterator[None]:
+def raised_gc_threshold() -> Iterator[None]:
     """Have the process look for garbage seldom meanwhile.
 
     A call of a model makes some thousand objects, which reference counting frees; a compiled narrative many that live
     on. The collector, which starts every 700, takes an eighth to a sixth of the time of either.
     """
     before = gc.get_threshold()
-    gc.set_threshold(*_SELDOM)
+    gc.set_threshold(*_THRESHOLDS)
     try:
         yield
     finally:

@@ -96,7 +96,7 @@ def as_unavailable(error: BaseException) -> ResourceUnavailable | None:
     return None
 
 
-def is_of_database(error: BaseException) -> bool:
+def is_database_error(error: BaseException) -> bool:
     """Return True if a database, such as Dagster's own, is among the causes of `error`."""
     return any(_package(cause) in ("sqlalchemy", "sqlite3", "psycopg2") for cause in _chain(error))
 

@@ -13,7 +13,7 @@ _NAMES = re.compile(
     re.I,
 )
 _PLACES = re.compile(r"_(FILE|PATH|DIR)$", re.I)  # of a secret; what to do about it has to name it
-_LEAST = 6  # characters: what is shorter is found in too many words
+_MIN_LENGTH = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
 
 # Errors of PostgreSQL and MySQL about a value quote it behind a colon, an equals sign or `value`; names do not.
@@ -35,7 +35,7 @@ def is_secret_name(variable: str) -> bool:
 
 def redact(text: str) -> str:
     """Return `text` without passwords in addresses and without the values of secret environment variables."""
-    values = {os.environ[name] for name in filter(is_secret_name, os.environ) if len(os.environ[name]) >= _LEAST}
+    values = {os.environ[name] for name in filter(is_secret_name, os.environ) if len(os.environ[name]) >= _MIN_LENGTH}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     text = _TOKEN.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text))

@@ -48,6 +48,6 @@ def test_what_does_not_fit_is_parted_once_more(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OutOfMemory):  # so few cases are not the matter
         cases(made(tmp_path / "few"))
     tried.clear()
-    monkeypatch.setattr(stages, "LEAST_PART", 1)
+    monkeypatch.setattr(stages, "MIN_PART_CASES", 1)
     assert cases(made(tmp_path / "parts")) == whole
     assert tried == [1, 2, 4]

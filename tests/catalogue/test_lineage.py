@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storymesh.catalogue.lineage import HEIGHT, MOST_NODES, WIDTH, Lineage, LineageNode, draw_lineage
+from storymesh.catalogue.lineage import HEIGHT, MAX_NODES, WIDTH, Lineage, LineageNode, draw_lineage
 
 
 def lineage(size: int, arrows: set[tuple[int, int]]) -> Lineage:
@@ -54,5 +54,5 @@ def test_what_is_around_a_node_is_what_it_reaches_in_one_direction() -> None:
 
 def test_no_picture_of_one_node_or_of_too_many() -> None:
     assert draw_lineage(lineage(1, set())) is None
-    assert draw_lineage(lineage(MOST_NODES + 1, set())) is None
-    assert draw_lineage(lineage(MOST_NODES, set())) is not None
+    assert draw_lineage(lineage(MAX_NODES + 1, set())) is None
+    assert draw_lineage(lineage(MAX_NODES, set())) is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.contract.expectations import imported_late
+from storymesh.contract.expectations import lazy_imports
 
 LIBRARY = """\
 import heavy.part as part
@@ -26,7 +26,7 @@ def test_a_module_is_loaded_when_it_is_used_and_nobody_else_meets_its_stand_in(
     (tmp_path / "loaded_with_it.py").write_text("")
     (tmp_path / "library.py").write_text(LIBRARY)
     monkeypatch.syspath_prepend(tmp_path)
-    with imported_late("heavy.part"):
+    with lazy_imports("heavy.part"):
         import library  # type: ignore[import-not-found]
     assert "heavy.part" not in sys.modules and "loaded_with_it" not in sys.modules
     assert library.used() == 42
@@ -34,5 +34,5 @@ def test_a_module_is_loaded_when_it_is_used_and_nobody_else_meets_its_stand_in(
     from heavy import part  # type: ignore[import-not-found]
 
     assert part is sys.modules["heavy.part"] and part.value == 21
-    with imported_late("heavy.part"):  # what is loaded stays
+    with lazy_imports("heavy.part"):  # what is loaded stays
         assert sys.modules["heavy.part"] is part

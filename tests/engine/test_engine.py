@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine.duckdb.engine import DuckDBEngine
-from storymesh.engine.duckdb.machine import MOST_MEMORY, default_memory, session_memory
+from storymesh.engine.duckdb.machine import MAX_MEMORY, default_memory, session_memory
 from storymesh.engine.engine import TableNotFound
-from storymesh.engine.few_texts import one_of
-from storymesh.engine.open import children_ahead, open_engine
+from storymesh.engine.enum_text import enum_text
+from storymesh.engine.open import open_engine, prestarted_workers
 from storymesh.errors import EngineFailed, OutOfMemory, SourceUnreadable, WrongUsage
 
 
@@ -46,8 +46,8 @@ def test_a_memory_that_is_no_size_is_told() -> None:
 
 def test_a_session_takes_half_of_a_small_machine_and_no_more_of_a_large_one() -> None:
     assert session_memory("1.5 GiB") == pytest.approx(0.9375 * 2**30, rel=0.001)  # 80 % of a machine of 1.9 GiB
-    assert session_memory("18.7 GiB") == MOST_MEMORY
-    assert 0 < default_memory() <= MOST_MEMORY
+    assert session_memory("18.7 GiB") == MAX_MEMORY
+    assert 0 < default_memory() <= MAX_MEMORY
 
 
 def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_few_texts_are_written_and_read_as_the_texts_they_are(order: tuple[str, 
     texts = ["it's one", "another"]
     with open_engine() as engine:
         numbers = ibis.range(3).unnest().name("number").as_table()
-        number, alone = numbers["number"], one_of(texts[0], texts)
-        several = ibis.array([ibis.struct({"text": one_of(text, texts), "number": number}) for text in texts])
+        number, alone = numbers["number"], enum_text(texts[0], texts)
+        several = ibis.array([ibis.struct({"text": enum_text(text, texts), "number": number}) for text in texts])
         none = ibis.literal([], type=several.type())
         table = numbers.select("number", alone=alone, rows=ibis.ifelse(number == 1, none, several))
         engine.write_parquet(table, tmp_path / "texts.parquet", order=order)
@@ -210,7 +210,7 @@ def test_processes_that_are_started_ahead_do_the_same_and_leave_none_behind(
 
     begin = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", start)
-    with open_engine() as engine, children_ahead():
+    with open_engine() as engine, prestarted_workers():
         for _ in range(2):
             reader = engine.stream_database_table(database, "homes", tmp_path, lambda names: names, only=[tmp_path])
             assert len(reader.read_all()) == 1

@@ -76,7 +76,7 @@ def test_a_whole_mesh_runs_on_an_engine_that_is_nothing_but_the_port(
     mesh = load_mesh(Path(shutil.copytree(MESH, tmp_path / "mesh")))
     publish_all(mesh)
     published = Counter(CALLS)
-    assert {"map_batches", "digest_of_parts", "fetch_table"} <= set(published)
+    assert {"map_batches", "part_digests", "fetch_table"} <= set(published)
     release = release_all(mesh)
     assert set(CALLS - published) >= {"read_parquet", "write_parquet", "materialize"}
     assert sum(1 for _ in release.path.rglob("*.parquet")) > 1

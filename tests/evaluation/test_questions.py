@@ -92,7 +92,7 @@ def test_a_few_words_tell_which_of_many_texts_may_hold_a_question(
         training = [engine.materialize(pa.table({"text": texts})) for texts in (held, [accented, None, ""])]
         expected = find_known_questions(engine, questions, training)
         assert len(expected) == len({asked[1], asked[2]})
-        monkeypatch.setattr(word_screen, "_LEAST_TEXTS", 0)
+        monkeypatch.setattr(word_screen, "_MIN_TEXTS", 0)
         assert find_known_questions(engine, questions, training) == expected
         words = questions.select(words=split_words(questions["question"]))
         with screen_texts(engine, words, training, training[:1]) as texts:

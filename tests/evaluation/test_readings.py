@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from storymesh.evaluation.readings import Readings, read_texts
+from storymesh.evaluation.parsed_answers import ParsedAnswers, parse_answers
 
 ACTIONS = {"WAIT": "wait for the passage", "SLOT": "buy a priority slot", "AIR": "move the urgent part by air"}
 CODES = [*ACTIONS]
 
 
-def read(text: str | None) -> Readings:
-    return read_texts(pa.array([text], pa.string()), ACTIONS)
+def read(text: str | None) -> ParsedAnswers:
+    return parse_answers(pa.array([text], pa.string()), ACTIONS)
 
 
 @pytest.mark.parametrize(

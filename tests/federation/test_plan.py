@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from storymesh.federation.link_prices import ALIKE, LinkPrices
-from storymesh.federation.plan import ALL, KEYS, TIME, Ways
+from storymesh.federation.plan import ALL, KEYS, TIME, FetchStrategies
 from storymesh.federation.selection import RowSelection, TransferEstimate
 from storymesh.mesh.mesh import load_mesh
 
 GUARDED = Path(__file__).parent / "guarded_mesh"
-WAYS = Ways({ALL: RowSelection(), TIME: RowSelection(), KEYS: RowSelection()})
+WAYS = FetchStrategies({ALL: RowSelection(), TIME: RowSelection(), KEYS: RowSelection()})
 MOVED = {
     ALL: TransferEstimate(1_000, 9_000),
     TIME: TransferEstimate(500, 4_500),

@@ -11,11 +11,11 @@ from babel.numbers import format_decimal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from storymesh.files.evidence.evidence import EvidenceText, FoundEvidence, NoEvidence, WantedValue
+from storymesh.files.evidence.date_mentions import date_mentions
+from storymesh.files.evidence.evidence import EvidenceText, ExpectedValue, FoundEvidence, NoEvidence
 from storymesh.files.evidence.folded_text import fold_text
 from storymesh.files.evidence.measures import measure_of
-from storymesh.files.evidence.said_days import said_days
-from storymesh.files.evidence.said_numbers import said_numbers
+from storymesh.files.evidence.number_mentions import number_mentions
 from storymesh.files.reading.mail import read_mail
 from storymesh.files.reading.passages import place_of
 from storymesh.lexicon.language import text_language
@@ -49,7 +49,7 @@ class Asked:
     words: tuple[str, ...] = ()
 
     def answer(self) -> str:
-        wanted = WantedValue("x", self.value, self.unit, self.labels, self.words)
+        wanted = ExpectedValue("x", self.value, self.unit, self.labels, self.words)
         found = EvidenceText(self.text, self.language, self.near).find(wanted, self.quote, self.key, self.others)
         if isinstance(found, NoEvidence):
             return found.reason
@@ -214,7 +214,7 @@ def test_what_a_text_says_is_found_where_it_says_it(asked: Asked, answer: str) -
 
 
 def test_a_language_whose_denials_are_not_known_is_refused() -> None:
-    found = EvidenceText("36 heures", "fr").find(WantedValue("delay", 36, "hours"), "36 heures")
+    found = EvidenceText("36 heures", "fr").find(ExpectedValue("delay", 36, "hours"), "36 heures")
     assert found == NoEvidence("what a text in 'fr' denies is not known: it is in de and en")
 
 
@@ -231,19 +231,19 @@ def test_a_language_whose_denials_are_not_known_is_refused() -> None:
     ],
 )
 def test_days_are_read_in_the_forms_of_people(written: str, day: tuple[int | None, int, int]) -> None:
-    [said] = said_days(written)
+    [said] = date_mentions(written)
     assert (said.year, said.month, said.day) == day
 
 
 @pytest.mark.parametrize("written", ["v1.2.3", "06:00", "12/03", "10.0.0.7", "A-53", "#53", "one two three"])
 def test_a_part_of_something_else_is_no_number(written: str) -> None:
-    assert said_numbers(written) == []
+    assert number_mentions(written) == []
 
 
 @given(st.decimals(0, 10**9, places=3), st.sampled_from(["en", "de"]))
 def test_a_number_is_read_as_its_language_writes_it(value: Decimal, language: str) -> None:
     written = format_decimal(value, format="#,##0.###", locale=language)
-    assert [number.value for number in said_numbers(f"a {written} b", language)] == [value]
+    assert [number.value for number in number_mentions(f"a {written} b", language)] == [value]
 
 
 @given(
@@ -252,11 +252,11 @@ def test_a_number_is_read_as_its_language_writes_it(value: Decimal, language: st
 )  # fmt: skip
 def test_no_other_value_than_what_is_said_is_evident(said: int, wanted: int, unit: str, frame: str) -> None:
     text = frame.format(f"{said} {unit}")
-    found = EvidenceText(text).find(WantedValue("x", wanted, unit), text)
+    found = EvidenceText(text).find(ExpectedValue("x", wanted, unit), text)
     assert isinstance(found, FoundEvidence) == (said == wanted)
     for other in ("hours", "kg", "usd", "%", "days"):
         if measure_of(other) != measure_of(unit) and (said, other) != (0, "days"):
-            assert isinstance(EvidenceText(text).find(WantedValue("x", said, other), text), NoEvidence)
+            assert isinstance(EvidenceText(text).find(ExpectedValue("x", said, other), text), NoEvidence)
 
 
 @given(st.text(st.sampled_from(" \n\t\u00a0\u00ad\u200b-–—ab1²ﬁé\u0301’”."), max_size=30), st.data())
@@ -299,7 +299,7 @@ def test_of_many_mails_no_wrong_value_is_evident_and_hardly_a_right_one_is_lost(
             false += [(delays[other], "hours") for other in others]
             for value, unit in [(hours, "hours"), *(answer for answer in false if answer != (hours, "hours"))]:
                 quote = draw.choice([*lines, None, "We expect a delay."])
-                found = text.find(WantedValue("delay", value, unit, words=("delay",)), quote, [key], others)
+                found = text.find(ExpectedValue("delay", value, unit, words=("delay",)), quote, [key], others)
                 if (value, unit) == (hours, "hours"):
                     right, kept = right + 1, kept + isinstance(found, FoundEvidence)
                 else:
@@ -336,7 +336,7 @@ def test_values_of_mails_have_their_place_in_a_part(
     name: str, value: Any, unit: str | None, key: str, said: str
 ) -> None:
     mail = read_mail((public_files() / "mail" / name).read_bytes())
-    found = EvidenceText(mail.text, text_language(mail.text) or "en").find(WantedValue("x", value, unit), None, [key])
+    found = EvidenceText(mail.text, text_language(mail.text) or "en").find(ExpectedValue("x", value, unit), None, [key])
     assert isinstance(found, FoundEvidence)
     place = place_of(mail.passages, found.begin, found.end)
     assert place is not None and place.part == "1"

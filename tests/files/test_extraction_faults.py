@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storymesh.files.extraction.answer_schema import Unreadable, rows_in_answer
-from storymesh.files.extraction.proven_rows import EvidenceReader, ReadContent
+from storymesh.files.extraction.verified_rows import EvidenceReader, ReadContent
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import load_mesh
 from tests.support.paths import ROOT
@@ -36,7 +36,7 @@ def test_of_seeded_faults_no_wrong_value_is_published_and_no_right_one_is_lost(t
             except Unreadable:
                 continue
             content = ReadContent("sha", item.document.text, (), "text 1", None)
-            yield from (values for values, _ in EvidenceReader(extraction, content).prove(rows, "key").rows)
+            yield from (values for values, _ in EvidenceReader(extraction, content).verify(rows, "key").rows)
 
     found = judge_rows(answers, proven())
     assert found.wrong == {}

@@ -31,7 +31,7 @@ import great_expectations, pyarrow.compute, pyarrow.dataset, pyarrow.parquet
 import langchain.chat_models, langchain_openai, pyiceberg.catalog.sql, pyiceberg.io.pyarrow, ibis.backends.duckdb
 import storymesh.files.collection as collection, storymesh.files.content as content, storymesh.files.gather as gather
 from storymesh.engine.open import open_engine
-from storymesh.files.extraction.proven_rows import EvidenceReader
+from storymesh.files.extraction.verified_rows import EvidenceReader
 from storymesh.files.inventory import Inventory
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import load_mesh
@@ -60,13 +60,13 @@ def at(place):
                 here(stored=len(read))
         Inventory.store = store
     elif place == "proving":
-        whole, proven = EvidenceReader.prove, []
-        def prove(self, *given):
+        whole, proven = EvidenceReader.verify, []
+        def verify(self, *given):
             proven.append(given)
             if len(proven) == 35:
                 here()
             return whole(self, *given)
-        EvidenceReader.prove = prove
+        EvidenceReader.verify = verify
 
 def publish(root, place):
     at(place)

@@ -13,7 +13,7 @@ from benchmarks.retellings import DOMAINS, count, read_domain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, draft_of, grounding_feedback
+from storymesh.grounding.check import MAX_FAULTS_SHOWN, check_grounding, draft_of, grounding_feedback
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
 from storymesh.grounding.placing import rivals_of
 from storymesh.lexicon.language import LANGUAGES, language_of
@@ -519,7 +519,7 @@ def test_the_model_is_told_what_is_wrong_but_not_too_much() -> None:
     text = KEPT.replace("waited", " ".join(f"gladly{chr(97 + at)}" for at in range(20)))
     lines = grounding_feedback(check_grounding(text, STORY)).splitlines()
     assert "“gladlya” is no word of the story." in lines[1]
-    assert len(lines) == MOST_FAULTS_SHOWN + 3
+    assert len(lines) == MAX_FAULTS_SHOWN + 3
     assert grounding_feedback(check_grounding(KEPT, STORY)) == ""
 
 

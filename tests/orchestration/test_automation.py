@@ -12,7 +12,7 @@ import pytest
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.assets import sources
-from storymesh.orchestration.dagster_internals import kept_database_engines
+from storymesh.orchestration.dagster_internals import persistent_database_engines
 from storymesh.orchestration.instance import open_instance
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.selection import read_terms
@@ -132,7 +132,7 @@ def daemon_after_a_run(harbour: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @contextmanager
 def watching(root: Path) -> Iterator[Daemon]:
-    with kept_database_engines(), open_instance(load_mesh(root)) as instance:
+    with persistent_database_engines(), open_instance(load_mesh(root)) as instance:
         yield Daemon(root, instance)
 
 
@@ -252,7 +252,7 @@ def test_models_on_another_product_are_built_again_with_what_is_published_of_the
     location = definitions(str(root / "domains/desk/definitions.py"))
     repository = location.get_repository_def()
     sensor = automation_of(repository)
-    with kept_database_engines(), open_instance(load_mesh(root)) as instance:
+    with persistent_database_engines(), open_instance(load_mesh(root)) as instance:
 
         def made(key: str, version: str, *inputs: str) -> None:
             tags = {"dagster/data_version": version}

@@ -28,9 +28,9 @@ def test_private_modules_are_imported_in_one_file() -> None:
     assert users == {Path(internals.__file__)}
 
 
-@pytest.mark.parametrize("package", internals.SEEN_IN)
+@pytest.mark.parametrize("package", internals.TESTED_VERSIONS)
 def test_versions_are_those_in_which_the_internals_were_seen(package: str) -> None:
-    assert importlib.metadata.version(package).startswith(f"{internals.SEEN_IN[package]}.")
+    assert importlib.metadata.version(package).startswith(f"{internals.TESTED_VERSIONS[package]}.")
 
 
 def test_version_tags_are_what_dagster_writes() -> None:
@@ -76,8 +76,8 @@ def test_a_step_that_waits_for_its_pool_sleeps_only_with_our_method() -> None:
     context = InstanceConcurrencyContext.__new__(InstanceConcurrencyContext)
     context._pending_claims = {"step"}
     context._pending_timeouts = {"step": time.time() + 60}
-    assert context.interval_to_next_pending_claim_check() <= 0, "Dagster has mended it: remove idle_pool_waiting"
-    with internals.idle_pool_waiting():
+    assert context.interval_to_next_pending_claim_check() <= 0, "Dagster has mended it: remove sleep_in_pool_waits"
+    with internals.sleep_in_pool_waits():
         assert context.interval_to_next_pending_claim_check() > 50
         context._pending_timeouts = {"step": 0.0}
         assert context.interval_to_next_pending_claim_check() == 0
@@ -206,7 +206,7 @@ def test_events_are_stored_by_one_engine_for_each_file_only_with_our_function(
     def rows() -> None: ...
 
     event.listen(Engine, "connect", open_connection)
-    with internals.kept_database_engines():
+    with internals.persistent_database_engines():
         instance = internals.instance_without_compute_logs(tmp_path)
         assert dg.materialize([rows], instance=instance).success
         assert instance.get_latest_materialization_event(dg.AssetKey("rows")) is not None
@@ -218,4 +218,4 @@ def test_events_are_stored_by_one_engine_for_each_file_only_with_our_function(
         monkeypatch.setattr(storage, "create_engine", counted)
     made.clear()
     assert instance.get_runs_count() == len(instance.get_runs()) == 1
-    assert len(set(made)) < len(made), "Dagster has mended it: remove kept_database_engines"
+    assert len(set(made)) < len(made), "Dagster has mended it: remove persistent_database_engines"

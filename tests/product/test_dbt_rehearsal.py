@@ -10,11 +10,11 @@ import pytest
 REHEARSE = """\
 import sys
 from pathlib import Path
-from storymesh.product.dbt_rehearsal import rehearse, what_a_fork_shares
-before = what_a_fork_shares()
-result = rehearse(Path(sys.argv[1]))
+from storymesh.product.dbt_warmup import warm_up, fork_unsafe_state
+before = fork_unsafe_state()
+result = warm_up(Path(sys.argv[1]))
 print()
-print(result.success, what_a_fork_shares() == before)
+print(result.success, fork_unsafe_state() == before)
 """
 
 

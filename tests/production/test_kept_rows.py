@@ -13,8 +13,8 @@ from storymesh.engine.open import open_engine
 from storymesh.federation.access import ServerAccess
 from storymesh.product.definition import read_product
 from storymesh.product.publish import publish
-from storymesh.product.sources.kept_rows import KeptRows, ReadRows
 from storymesh.product.sources.open import open_product_rows, source_digest
+from storymesh.product.sources.row_cache import ReadRows, RowCache
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from tests.support.served_mesh import write_mesh
@@ -66,18 +66,18 @@ class Kept:
         with self.connection.cursor() as cursor:
             cursor.execute(statement)
 
-    def rows(self, kept: KeptRows | None) -> list[str]:
+    def rows(self, kept: RowCache | None) -> list[str]:
         folder, access = self.root / "domains/bank", ServerAccess(self.root / "domains/bank")
         rows = open_product_rows(self.product, self.contract, folder, folder, self.engine, servers=access, kept=kept)
         return sorted(map(str, rows.read_all().to_pylist()))
 
     def read(self) -> tuple[list[str], ReadRows]:
-        kept = KeptRows(self.root / "kept", "tx")
+        kept = RowCache(self.root / "kept", "tx")
         rows = self.rows(kept)
         assert kept.read is not None
         return rows, kept.read
 
-    def version(self, store: str, kept: KeptRows | None) -> str:
+    def version(self, store: str, kept: RowCache | None) -> str:
         folder = self.root / "domains/bank"
         where = ProductStore(Warehouse(self.root / store, None, None), "bank")
         access = ServerAccess(folder)
@@ -130,7 +130,7 @@ def test_what_is_made_of_changes_is_what_the_whole_table_gives(
         found, read = kept.read()
         assert found == kept.rows(None), (statement, read)
         assert read.rows == len(found)
-    assert kept.version("one", KeptRows(kept.root / "kept", "tx")) == kept.version("other", None)
+    assert kept.version("one", RowCache(kept.root / "kept", "tx")) == kept.version("other", None)
 
 
 def test_only_what_changed_crosses(connection: Any, engine: Engine, tmp_path: Path) -> None:

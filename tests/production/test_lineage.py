@@ -145,7 +145,7 @@ def test_a_failure_event_has_the_error_message(job: dg.JobDefinition, monkeypatc
         monkeypatch.setenv("OPENLINEAGE_URL", address)
         run_job(job)
     monkeypatch.undo()
-    assert not lineage.is_wanted(), "what the client noted for itself is gone"
+    assert not lineage.is_lineage_enabled(), "what the client noted for itself is gone"
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         ("made", "START"),
         ("made", "COMPLETE"),
@@ -174,7 +174,7 @@ def test_no_events_are_sent_without_a_collector(job: dg.JobDefinition, monkeypat
     from openlineage.client import OpenLineageClient
 
     monkeypatch.setattr(OpenLineageClient, "emit", lambda *_: pytest.fail("something was told"))
-    assert not lineage.is_wanted({"OPENLINEAGE_URL": "", "OPENLINEAGE_NAMESPACE": "x"})
-    assert not lineage.is_wanted({"OPENLINEAGE_URL": "http://x", "OPENLINEAGE_DISABLED": "true"})
-    assert lineage.is_wanted({"OPENLINEAGE__TRANSPORT__TYPE": "console"})
+    assert not lineage.is_lineage_enabled({"OPENLINEAGE_URL": "", "OPENLINEAGE_NAMESPACE": "x"})
+    assert not lineage.is_lineage_enabled({"OPENLINEAGE_URL": "http://x", "OPENLINEAGE_DISABLED": "true"})
+    assert lineage.is_lineage_enabled({"OPENLINEAGE__TRANSPORT__TYPE": "console"})
     assert run_job(job)

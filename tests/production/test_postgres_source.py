@@ -146,9 +146,9 @@ def reader(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     return ledger
 
 
-def rows_of(root: Path, product: str = "bank.tx", silence_s: float = 30.0) -> Iterator[Any]:
+def rows_of(root: Path, product: str = "bank.tx", idle_timeout_s: float = 30.0) -> Iterator[Any]:
     mesh = load_mesh(root)
-    access = ServerAccess(mesh.domain_folder("bank"), silence_s=silence_s)
+    access = ServerAccess(mesh.domain_folder("bank"), idle_timeout_s=idle_timeout_s)
     with (
         open_engine() as engine,
         open_product_rows(
@@ -263,7 +263,7 @@ def test_a_server_that_hangs_or_dies_midway_gives_no_half_table(reader: Ledger, 
     )
     root = write_mesh(tmp_path / "m", SERVER, {"tx": f'{{server: ledger, query: "{query}"}}'.replace("WAIT", "60")})
     with pytest.raises(ResourceUnavailable, match=r"has said nothing for 0\.5 s"):
-        list(rows_of(root, silence_s=0.5))
+        list(rows_of(root, idle_timeout_s=0.5))
     reader.wait_for("select 1 where not exists (select from pg_stat_activity where usename = 'reader')")
     rows = rows_of(root)
     next(rows)

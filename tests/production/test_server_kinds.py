@@ -334,7 +334,7 @@ def test_a_mariadb_gives_its_rows_and_says_what_is_wrong(
             Reader(tmp_path / str(number), place).rows()
     hangs = f"{{server: lake, query: '{head}, sleep(if(tx_id = 250, 60, 0)) as note from tx'}}"
     reader = Reader(tmp_path / "hangs", Place(place.server, hangs, place.add, {}))
-    reader.access = ServerAccess(reader.access.folder, silence_s=0.5)
+    reader.access = ServerAccess(reader.access.folder, idle_timeout_s=0.5)
     with pytest.raises(ResourceUnavailable, match=r"it has said nothing for 0\.5 s"):
         reader.rows()
     heads = "create table heads (a int, b int, primary key (b, a))"
@@ -429,7 +429,7 @@ def test_a_server_that_never_answers_is_left(kind: str, tmp_path: Path, monkeypa
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         port = str(silent.getsockname()[1])
         reader = Reader(tmp_path / "m", Place(HANGING[kind].replace("PORT", port), "{server: lake}", lambda: None, {}))
-        reader.access = ServerAccess(reader.access.folder, silence_s=0.5)
+        reader.access = ServerAccess(reader.access.folder, idle_timeout_s=0.5)
         with pytest.raises(ResourceUnavailable, match="the server 'lake'") as error:
             reader.rows()
     assert error.value.transient and CANARY not in str(error.value)

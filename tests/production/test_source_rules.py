@@ -115,7 +115,7 @@ class Books:
         contract = contract or self.contract
         table = PostgresTable(Relation(servers_of(contract)["ledger"], "tx"), ServerAccess(self.folder))
         rules = SourceRules(contract, **{"columns": frozenset(contract.properties), "fetched": frozenset(), **more})
-        rows, audit = table.open_held(lambda _: ["tx_id", "parts"], EVERY_ROW, rules)
+        rows, audit = table.open_audited(lambda _: ["tx_id", "parts"], EVERY_ROW, rules)
         return rows.read_all().to_pylist(), audit
 
     def copy(self) -> Publication:

@@ -8,7 +8,7 @@ import pytest
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.release.manifest import RecitationSummary
-from storymesh.release.recitation import LEAST, SHARED, answers_of, measure_recitation, recitation_warnings
+from storymesh.release.recitation import MIN_ANSWERS, SHARED, answers_of, measure_recitation, recitation_warnings
 from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
 
@@ -125,9 +125,9 @@ def test_a_config_that_recites_much_is_warned_of() -> None:
             "advice": RecitationSummary(answers=answers, reciting=9, characters=1000, recited=recited, places=places)
         }
 
-    (warning,) = recitation_warnings(summary(LEAST, 590))
+    (warning,) = recitation_warnings(summary(MIN_ANSWERS, 590))
     assert warning.startswith("59% of what the answers of 'advice' say")
     assert "a.jinja:1 {{ x }}" in warning
     assert f"fewer than {SHARED} other answers" in warning
-    assert list(recitation_warnings(summary(LEAST, 50))) == []
-    assert list(recitation_warnings(summary(LEAST - 1, 590))) == []
+    assert list(recitation_warnings(summary(MIN_ANSWERS, 50))) == []
+    assert list(recitation_warnings(summary(MIN_ANSWERS - 1, 590))) == []

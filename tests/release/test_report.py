@@ -52,7 +52,7 @@ class Led:
     def __call__(self) -> Iterator["Led"]:
         yield self
 
-    def hold_cases(self, case_ids: Collection[str]) -> None:
+    def preload_cases(self, case_ids: Collection[str]) -> None:
         """Nothing is read."""
 
     def trace_records(self, config: str, records: Sequence[Mapping[str, Any]]) -> Iterator[RecordTrace]:
@@ -207,7 +207,7 @@ def test_long_values_are_cut_off_and_the_page_stays_small(tmp_path: Path) -> Non
     page = page_of(make(tmp_path, told), Led(*rows))
     assert len(page.encode()) < 2_000_000
     assert re.search(r"4,00\d more characters are not shown", page)
-    assert f"and {200 - stories.MOST_ROWS} more" in page
+    assert f"and {200 - stories.MAX_ROWS} more" in page
     assert long[:300] in page and long[:7_000] not in page
 
 

@@ -12,7 +12,7 @@ from storymesh.engine.open import open_engine
 from storymesh.narrative.formats import FORMATS
 from storymesh.release import tricks
 from storymesh.release.manifest import TrickSummary
-from storymesh.release.tricks import LEAST, measure_tricks, trick_warnings
+from storymesh.release.tricks import MIN_ANSWERS, measure_tricks, trick_warnings
 
 Pair = tuple[str, str]
 
@@ -93,7 +93,9 @@ def test_of_labels_that_are_as_frequent_the_good_one_is_guessed(tmp_path: Path) 
     assert found.right["most frequent"] == found.right["action alone"] == 0.75
 
 
-@pytest.mark.parametrize(("answers", "share", "warned"), [(LEAST, 0.99, True), (LEAST, 0.79, False), (9, 0.99, False)])
+@pytest.mark.parametrize(
+    ("answers", "share", "warned"), [(MIN_ANSWERS, 0.99, True), (MIN_ANSWERS, 0.79, False), (9, 0.99, False)]
+)
 def test_a_trick_that_reaches_much_is_warned_of(answers: int, share: float, warned: bool) -> None:
     found = {"choice": TrickSummary(answers=answers, right={"longest": 0.5, "largest number": share})}
     warnings = list(trick_warnings(found))

@@ -20,7 +20,7 @@ from storymesh.errors import DefinitionErrors, EngineFailed, StorymeshError, Tra
 from storymesh.mesh.settings import DbtSettings
 from storymesh.product import dbt_process
 from storymesh.product.dbt_profile import read_profile
-from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt, took_too_long
+from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt, timeout_error
 from storymesh.product.dbt_server import preloaded_dbt, server_address
 
 REFUSED = {
@@ -226,7 +226,7 @@ def test_the_models_at_which_dbt_was_ended_are_named(form: str, tmp_path: Path, 
     nodes = ("Began running node model.canal.before", "Running with dbt=1.11", "Began running node model.canal.quick")
     more = ("Began running node model.canal.endless", "Finished running node model.canal.quick")
     write(project.log_path, {"dbt.log": "".join(f"{form.format(line)}\n" for line in (*nodes, *more))})
-    assert took_too_long(project, "build", project.log_path).message.endswith("was ended while it was at endless")
+    assert timeout_error(project, "build", project.log_path).message.endswith("was ended while it was at endless")
 
 
 def test_the_limit_of_time_of_dbt_comes_from_the_settings(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_footer_that_contradicts_itself_does_not_end_the_process(tmp_path: Pat
 
 
 def test_pages_without_end_are_not_counted_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_pages, "MOST_PAGES", 100)
+    monkeypatch.setattr(parquet_pages, "MAX_PAGES", 100)
     with pytest.raises(PagesRefused, match="more than 100 pages"):
         require_bounded(parquet_file(page(b"", opened=0, values=0) * 101))
 

@@ -13,7 +13,7 @@ import pytest
 from storymesh.contract.audit import audit_table
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import RESTRICTED
-from storymesh.engine.duckdb import child
+from storymesh.engine.duckdb import isolated_worker
 from storymesh.engine.engine import Engine, RuleValue
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, EngineFailed
@@ -39,14 +39,14 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def answered_here(monkeypatch: pytest.MonkeyPatch, file: str) -> Callable[[str], RuleValue]:
     """A rule that is answered as its own process does, in this one: starting one takes longer than the attack."""
-    monkeypatch.setattr(child, "_bound", lambda *_, **__: None)
+    monkeypatch.setattr(isolated_worker, "_bound", lambda *_, **__: None)
 
     def answer(query: str) -> RuleValue:
         request = {"name": "delays", "scan": f"read_parquet('{file}')", "files": [file], "hidden": ["driver"]}
-        answer = child.answer_rule({**request, "query": query, "time_limit_s": 10.0})
+        answer = isolated_worker.answer_rule({**request, "query": query, "time_limit_s": 10.0})
         if "error" in answer:
             raise EngineFailed(answer["error"])
-        return RuleValue(child.value_of(answer["value"]), answer["reads_hidden"])
+        return RuleValue(isolated_worker.value_of(answer["value"]), answer["reads_hidden"])
 
     return answer
 

@@ -13,7 +13,7 @@ from storymesh.printable import shortened
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 DURATION = re.compile(r"(?P<sign>-?)(?P<parts>([0-9]+[wdhms])+)")
-LONGEST = timedelta(days=36_525)  # a hundred years: moments stay such that an engine can hold them
+MAX_DURATION = timedelta(days=36_525)  # a hundred years: moments stay such that an engine can hold them
 QUOTED_FIELDS = ("id", "cited_as", "at", "closes", "score", "worked")
 """Names of what a quoted case has of its own, beside its facts: where there are precedents no fact has one of them."""
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -30,7 +30,7 @@ def _duration(value: Any) -> Any:
     if all(len(count) <= 12 for count, _ in counts):
         with suppress(OverflowError):
             length = sum((timedelta(**{UNITS[unit]: int(count)}) for count, unit in counts), timedelta(0))
-            if length <= LONGEST:
+            if length <= MAX_DURATION:
                 return -length if match["sign"] else length
     raise ValueError(f"{value[:60]!r} is longer than a hundred years")
 

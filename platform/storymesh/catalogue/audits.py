@@ -7,7 +7,7 @@ from datetime import datetime
 from storymesh.contract.definition import Contract
 from storymesh.errors import Severity
 
-MOST_AUDITS = 60
+MAX_AUDITS = 60
 """The audits of one product that are shown, the latest."""
 
 

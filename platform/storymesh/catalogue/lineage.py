@@ -16,8 +16,8 @@ WIDTH, HEIGHT = 176, 42  # of a node, in the units of the picture
 GAP_X, GAP_Y = 64, 14
 MARGIN = 8
 SWEEPS = 6
-LONGEST_LABEL = 24
-MOST_NODES = 60  # of a picture; of a larger mesh domains stand for their products
+MAX_LABEL_LENGTH = 24
+MAX_NODES = 60  # of a picture; of a larger mesh domains stand for their products
 
 Kind = Literal["outside", "product", "domain", "narrative", "release"]
 
@@ -134,7 +134,7 @@ def by_domain(lineage: Lineage, mesh: Mesh) -> Lineage:
 
 def draw_lineage(lineage: Lineage) -> LineagePicture | None:
     """Return the picture; None for a single node, or for more than a page can show."""
-    if not 1 < len(lineage.nodes) <= MOST_NODES:
+    if not 1 < len(lineage.nodes) <= MAX_NODES:
         return None
     columns = _ordered(_columns(lineage), lineage.arrows)
     tallest = max(map(len, columns))
@@ -199,6 +199,6 @@ def _curve(begin: tuple[float, float], end: tuple[float, float]) -> str:
     return f"M{x:g} {y:g}C{x + bend:g} {y:g} {to_x - bend:g} {to_y:g} {to_x:g} {to_y:g}"
 
 
-def _fitted(label: str, most: int = LONGEST_LABEL) -> str:
+def _fitted(label: str, most: int = MAX_LABEL_LENGTH) -> str:
     line = " ".join(label.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"

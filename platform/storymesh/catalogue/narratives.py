@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STORIES = 4  # of a config
-MOST_CONFIGS = 12  # with stories
-MOST_RELEASES = 20  # of a narrative with a page of their own, the latest
+MAX_CONFIGS = 12  # with stories
+MAX_RELEASES = 20  # of a narrative with a page of their own, the latest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def view_narrative(
                 stories, traced, problem = _stories(mesh, latest, colors)
         except StorymeshError as error:
             problem = f"They cannot be read: {error}"
-    shown = tuple(releases[::-1][:MOST_RELEASES])
+    shown = tuple(releases[::-1][:MAX_RELEASES])
     return NarrativeView(narrative, shown, len(releases) - len(shown), stories, traced, internal, problem)
 
 
@@ -90,6 +90,6 @@ def _stories(mesh: Mesh, release: Release, colors: Mapping[str, int]) -> tuple[d
         except StorymeshError as error:
             problem = f"Their values do not lead back to rows: {error}"
         engine = stack.enter_context(mesh.open_engine(only=files_of(release)))
-        files = {config: record_files(release.path, config) for config in list(release.configs)[:MOST_CONFIGS]}
+        files = {config: record_files(release.path, config) for config in list(release.configs)[:MAX_CONFIGS]}
         stories = sample_stories(engine, files, tracer, colors, STORIES)
     return stories, tracer is not None, problem

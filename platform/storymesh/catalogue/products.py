@@ -21,9 +21,9 @@ INTERNAL = "(internal)"
 """The text in the place of a value that a public catalogue leaves out."""
 SAMPLE_ROWS = 8
 QUARANTINED_ROWS = 5
-LONGEST_VALUE = 80  # characters
-MOST_VERSIONS = 50
-MOST_CODES = 40  # of an enum
+MAX_VALUE_LENGTH = 80  # characters
+MAX_VERSIONS = 50
+MAX_CODES = 40  # of an enum
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def view_product(
         audits=tuple(audits),
         chart=_chart(audits),
         snapshot=sample.snapshot if sample is not None else None,
-        versions=tuple(versions[:MOST_VERSIONS]),
-        more_versions=max(len(versions) - MOST_VERSIONS, 0),
+        versions=tuple(versions[:MAX_VERSIONS]),
+        more_versions=max(len(versions) - MAX_VERSIONS, 0),
         newest=newest,
         sample=shown.sample(sample) if sample is not None else None,
         quarantined=tuple(shown.quarantined(refused)) if refused is not None else (),
@@ -160,7 +160,7 @@ class _Shown:
     def text(self, name: str, value: Any) -> str:
         if value is not None and value != RESTRICTED and name in self.hidden:
             return INTERNAL
-        return shorten(format_value(value), LONGEST_VALUE)
+        return shorten(format_value(value), MAX_VALUE_LENGTH)
 
     def sample(self, sample: ProductSample) -> SampleRows:
         names = tuple(column.name for column in sample.columns)
@@ -187,8 +187,8 @@ def _property_row(item: Property, contract: Contract, nulls: Mapping[str, float]
         unit=item.unit or "",
         classification=item.classification,
         marks=tuple(_marks(item, contract)),
-        codes=tuple((str(code), labels.get(str(code), "")) for code in item.enum[:MOST_CODES]),
-        more_codes=max(len(item.enum) - MOST_CODES, 0),
+        codes=tuple((str(code), labels.get(str(code), "")) for code in item.enum[:MAX_CODES]),
+        more_codes=max(len(item.enum) - MAX_CODES, 0),
         refers=refers[0] if refers else "",
         nulls=nulls.get(item.name),
     )

@@ -10,9 +10,9 @@ from typing import Any
 
 from storymesh import __version__
 from storymesh.atomic_write import write_atomically
-from storymesh.catalogue.audits import MOST_AUDITS, AuditHistory
+from storymesh.catalogue.audits import MAX_AUDITS, AuditHistory
 from storymesh.catalogue.handbook import HandbookPage, read_handbook
-from storymesh.catalogue.lineage import MOST_NODES, Lineage, by_domain, draw_lineage, mesh_lineage
+from storymesh.catalogue.lineage import MAX_NODES, Lineage, by_domain, draw_lineage, mesh_lineage
 from storymesh.catalogue.narratives import STORIES, NarrativeView, view_narrative
 from storymesh.catalogue.products import ProductView, view_product
 from storymesh.errors import WrongUsage
@@ -22,15 +22,15 @@ from storymesh.release.catalog import Release, list_releases
 from storymesh.release.description import PROMISES, describe_links
 from storymesh.release.doubts import release_doubts
 from storymesh.release.report.page import render_page
-from storymesh.release.report.render import LARGEST_PAGE
+from storymesh.release.report.render import MAX_PAGE_BYTES
 from storymesh.release.report.stories import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 MORE = (TEMPLATES / "site.css", TEMPLATES / "site.js")
 CONTENTS = "site.json"  # the paths of the pages
 COLORS = 8
-MOST_ENTRIES = 20_000
-LONGEST_TEXT = 160  # characters
+MAX_ENTRIES = 20_000
+MAX_TEXT_LENGTH = 160  # characters
 Entry = tuple[str, str, str, str]
 """An entry of the search: its kind, name, page (from the root of the site), and further words that find it."""
 
@@ -117,7 +117,7 @@ class _Renderer:
         with self.mesh.open_engine() as engine:
             for id_, product in self.mesh.products.items():
                 contract = self.mesh.contract(id_)
-                audits = self.audits_of(contract)[-MOST_AUDITS:]
+                audits = self.audits_of(contract)[-MAX_AUDITS:]
                 store = ProductStore(self.mesh.warehouse, product.domain)
                 view = view_product(product, contract, self._owner(id_), audits, store, engine, public=self.public)
                 yield self._product(view)
@@ -188,7 +188,7 @@ class _Renderer:
         for most in range(STORIES, 1, -1):
             stories = {config: every[:most] for config, every in told.stories.items()}
             href, page = self._narrative(replace(told, stories=stories))
-            if len(page.encode()) <= LARGEST_PAGE:
+            if len(page.encode()) <= MAX_PAGE_BYTES:
                 return href, page
         return self._narrative(replace(told, stories={config: every[:1] for config, every in told.stories.items()}))
 
@@ -244,7 +244,7 @@ class _Renderer:
 
     def _index(self, views: Mapping[str, ProductView]) -> tuple[str, str]:
         lineage = self.lineage
-        if len(lineage.nodes) > MOST_NODES:
+        if len(lineage.nodes) > MAX_NODES:
             lineage = by_domain(lineage, self.mesh)
         latest = {
             id_: releases[-1] for id_, releases in self.releases.items() if releases and id_ in self.mesh.narratives
@@ -272,8 +272,8 @@ def search_entries(mesh: Mesh, releases: Iterable[Release], handbook: Iterable[H
     """Return the entries: of a mesh too large for one page, the last kinds are not all there."""
     every = (*_products(mesh), *_stories(mesh, releases), *_pages(handbook), *_properties(mesh))
     return [
-        (kind, shorten(name), href, shorten(words, LONGEST_TEXT))
-        for kind, name, href, words in islice(every, MOST_ENTRIES)
+        (kind, shorten(name), href, shorten(words, MAX_TEXT_LENGTH))
+        for kind, name, href, words in islice(every, MAX_ENTRIES)
     ]
 
 

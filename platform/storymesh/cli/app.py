@@ -40,7 +40,7 @@ from storymesh.cli.commands.watch import watch
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
-from storymesh.garbage_collection import collect_seldom
+from storymesh.garbage_collection import raise_gc_threshold
 
 COMMANDS = (
     *(check, compat, run, show, files, preview, trace, vary, narrate, explain, scenario, releases),
@@ -85,5 +85,5 @@ app.command(name="schema", short_help="Print the JSON Schema of a kind of file, 
 
 def main() -> None:
     """Run the command that the arguments of this process name, and exit with its code."""
-    collect_seldom()
+    raise_gc_threshold()
     app(prog_name="storymesh")

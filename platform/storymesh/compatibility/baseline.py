@@ -21,8 +21,8 @@ from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.layout import MANIFEST
 from storymesh.temporary_folder import temporary_folder
 
-MOST_FILES = 20_000
-MOST_BYTES = 4 * 2**20  # of a file, as of a definition that is read from disk
+MAX_FILES = 20_000
+MAX_BYTES = 4 * 2**20  # of a file, as of a definition that is read from disk
 _DEFINITION = re.compile(
     r"mesh\.yaml|contracts/[^/]+/[^/]+\.odcs\.yaml|domains/[^/]+/(domain\.yaml|products/[^/]+\.odps\.yaml)"
     r"|narratives/[^/]+/([^/]+/){0,3}[^/]+\.(yaml|jinja)"
@@ -112,10 +112,8 @@ def write_definitions(root: Path, ref: str, folder: Path) -> str:
     name = commit.decode().strip()
     listed = _git(root, ["ls-tree", "-r", "-z", "-l", name], folder) or b""
     wanted = [found for entry in listed.split(b"\0") if entry and (found := _wanted(entry))]
-    if len(wanted) > MOST_FILES:
-        raise StorymeshError(
-            f"{ref} has {len(wanted):,} definitions, at most {MOST_FILES:,} are read", "split the mesh"
-        )
+    if len(wanted) > MAX_FILES:
+        raise StorymeshError(f"{ref} has {len(wanted):,} definitions, at most {MAX_FILES:,} are read", "split the mesh")
     for part in ("domains", "contracts", "narratives"):
         (folder / part).mkdir()
     contents = _git(root, ["cat-file", "--batch"], folder, "".join(f"{blob}\n" for blob, _ in wanted).encode()) or b""
@@ -135,7 +133,7 @@ def _wanted(entry: bytes) -> tuple[str, str] | None:
     head, _, raw = entry.partition(b"\t")
     mode, _, blob, size = head.decode().split()
     path = raw.decode("utf-8", "replace")
-    fits = mode in _FILE and int(size) <= MOST_BYTES and _DEFINITION.fullmatch(path) and ".." not in path.split("/")
+    fits = mode in _FILE and int(size) <= MAX_BYTES and _DEFINITION.fullmatch(path) and ".." not in path.split("/")
     return (blob, path) if fits else None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 SHOWN = 3
-MOST_KEYS = 5_000  # more refused rows than this are not looked for one by one: every story of the product counts
+MAX_KEYS = 5_000  # more refused rows than this are not looked for one by one: every story of the product counts
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _touched(
             for part in parts:
                 reached = reached | part
     if refused:
-        reached = reached | (from_product(*refused) if len(refused) <= MOST_KEYS else from_product())
+        reached = reached | (from_product(*refused) if len(refused) <= MAX_KEYS else from_product())
     return records.filter(reached.fill_null(False))
 
 

@@ -141,7 +141,7 @@ def _context() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     # It logs what it could not compute with the values that it had.
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-    with imported_late("scipy.stats", "altair"):  # for one expectation and for pictures, a third of its import
+    with lazy_imports("scipy.stats", "altair"):  # for one expectation and for pictures, a third of its import
         import great_expectations as gx
 
     context: Any = gx.get_context(mode="ephemeral")
@@ -150,7 +150,7 @@ def _context() -> Any:
     return context
 
 
-class _LateModule(ModuleType):
+class _LazyModule(ModuleType):
     """A stand-in for a module: whatever is asked of it is asked of the module, which is loaded for that.
 
     That of importlib (`LazyLoader`) loads the module as soon as the import system asks for its `__spec__`, as every
@@ -166,9 +166,9 @@ class _LateModule(ModuleType):
 
 
 @contextmanager
-def imported_late(*names: str) -> Iterator[None]:
+def lazy_imports(*names: str) -> Iterator[None]:
     """Give whoever imports these modules within it a stand-in for each; what is loaded already stays as it is."""
-    stand_ins = {name: _LateModule(name) for name in names if name not in sys.modules}
+    stand_ins = {name: _LazyModule(name) for name in names if name not in sys.modules}
     for name, stand_in in stand_ins.items():
         if (spec := importlib.util.find_spec(name)) is not None:
             stand_in.__path__ = list(spec.submodule_search_locations or ())

@@ -31,7 +31,7 @@ _ISO = re.compile(
     r"(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 _WRITTEN = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-zµ]*)\s*")
-_LONGEST = timedelta(days=1_000_000)
+_MAX_AGE = timedelta(days=1_000_000)
 
 
 def read_freshness(
@@ -71,7 +71,7 @@ def _read_age(value: Any, unit: str) -> timedelta | str:
     step = UNITS.get(written.lower() or "d") or _iso_duration(written)
     if step is None:
         return f"the unit '{written[:40]}' is not known"
-    if number > _LONGEST / step:
+    if number > _MAX_AGE / step:
         return f"{value!r} is longer than a million days"
     return number * step
 

@@ -19,7 +19,7 @@ from storymesh.dataset.build import Build
 from storymesh.engine.engine import EngineUnreachable
 from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.file_lock import hold_lock
-from storymesh.garbage_collection import seldom_collected
+from storymesh.garbage_collection import raised_gc_threshold
 from storymesh.input_file import file_digest
 from storymesh.product.content_version import content_version
 from storymesh.product.store import StoreDamaged
@@ -120,7 +120,7 @@ def build_step(build: Build, name: str, *, after: Sequence[str] = ()) -> Iterato
                 else:
                     path.unlink(missing_ok=True)
         try:
-            with seldom_collected():
+            with raised_gc_threshold():
                 yield step
         except EngineUnreachable:
             raise

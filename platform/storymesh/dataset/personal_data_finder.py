@@ -31,7 +31,7 @@ _AT = re.compile(
 _LOCAL = re.compile(r"[\w.%+'-]{0,63}\w\Z")
 _DOT = rf"(?:\.|[ ]?[(\[{{<][ ]?(?:{_DOT_WORDS}|\.)[ ]?[)\]}}>][ ]?|[ ]dot[ ]|[ ]\.[ ]|&(?:#0*46|#x0*2e|period);|%2e)"
 _DOMAIN = re.compile(rf"(?:[\w-]{{1,63}}{_DOT}){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}})", re.IGNORECASE)
-_LONGEST_LOCAL = 64
+_MAX_LOCAL_LENGTH = 64
 _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}[ ]?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11,30}(?!\w)")
 _CARD = re.compile(r"(?<![\w.,+-])\d(?:[ ./_-]{0,2}\d){12,18}(?![\w-])")
 # The first digits and the lengths of the networks' numbers: Visa, Mastercard, American Express, Discover, JCB, Diners.
@@ -55,7 +55,7 @@ _POSSIBLE = (
     r"|[^\x00-\x7F\P{Nd}]|[\x{FF01}-\x{FF5E}\x{1D400}-\x{1D7FF}\x{FE6B}\x{00A0}\x{2000}-\x{200A}\x{2010}-\x{2015}\x{202F}]|\p{Cf}"
 )
 _DIALLED = r"|\p{Nd}(?:[^\p{L}\p{Nd}]{0,4}\p{Nd}){5}"
-_LONGEST_NAME = 8  # words
+_MAX_NAME_LENGTH = 8  # words
 
 
 def folded_word(word: str) -> str:
@@ -80,7 +80,7 @@ class PersonNames:
             words = _WORD.findall(plain_text(unicodedata.normalize("NFC", value)).text)
             if len(words) == 1 and len(words[0]) >= 4 and words[0][0].isupper():
                 single |= {words[0], words[0].upper()}
-            elif 1 < len(words) <= _LONGEST_NAME and sum(map(str.isalpha, value)) >= 3:
+            elif 1 < len(words) <= _MAX_NAME_LENGTH and sum(map(str.isalpha, value)) >= 3:
                 plain = tuple(map(folded_word, words))
                 # The family name may stand first, with a comma or without; a code with digits has one order.
                 turns = range(len(plain)) if value.replace(" ", "").isalpha() or "," in value else range(1)
@@ -170,7 +170,7 @@ def email_addresses(text: str) -> Iterator[tuple[int, int]]:
     for at in _AT.finditer(text):
         if at.start() <= last or not (text[at.start() - 1].isalnum() or text[at.start() - 1] == "_"):
             continue
-        before = max(last, at.start() - _LONGEST_LOCAL)
+        before = max(last, at.start() - _MAX_LOCAL_LENGTH)
         if (domain := _DOMAIN.match(text, at.end())) and (local := _LOCAL.search(text[before : at.start()])):
             last = domain.end()
             yield before + local.start(), last

@@ -13,7 +13,7 @@ from storymesh.case.scopes import TypedCase
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.engine import dialect
-from storymesh.engine.few_texts import one_of
+from storymesh.engine.enum_text import enum_text
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.compile.expressions import compile_expression
@@ -147,7 +147,7 @@ def source_rows(
     few = [{version[place] for version in keys} for place in range(2)]
     parts = [
         _product_sources(
-            [one_of(text, texts) for text, texts in zip(version, few, strict=True)],
+            [enum_text(text, texts) for text, texts in zip(version, few, strict=True)],
             lists,
             distinct=version not in unclear,
         )

@@ -56,8 +56,8 @@ _WORDS = "|".join(sorted((*_VALUES, *_TIMES), key=len, reverse=True))
 _GAP = "[ ,.;/-]{1,3}"
 _WORD = re.compile(rf"\b(?:{_WORDS})\b", re.IGNORECASE)
 _RUN = re.compile(rf"(?:\bplus[ ]{{1,2}})?\b(?:{_WORDS})\b(?:{_GAP}(?:{_WORDS})\b){{3,40}}", re.IGNORECASE)
-_LEAST_DIGITS = 7  # of a phone number
-_MOST_DIGITS = 32
+_MIN_DIGITS = 7  # of a phone number
+_MAX_DIGITS = 32
 
 _AT_WORDS = "at|ät|arroba|chiocciola|klammeraffe"
 _DOT_WORDS = "dot|punkt|punto|ponto"
@@ -75,7 +75,7 @@ _SPELLED_LOCAL = re.compile(
 # Behind a plain `at`, a name with a dot in it is one of a mailbox: `we met at example.com` is prose.
 _PLAIN_AT = re.compile(r"[ ]at[ ](?:[\w-]{1,63}\.){1,4}[A-Za-z]{2,24}\b", re.IGNORECASE)
 _PLAIN_LOCAL = re.compile(r"[\w+-]{1,40}(?:[._][\w+-]{1,40}){1,4}\Z")
-_LONGEST_LOCAL = 256
+_MAX_LOCAL_LENGTH = 256
 
 # No classes of Unicode are counted in it: with one, RE2 took ninety times as long.
 POSSIBLE = rf"(?i:(?:{_WORDS})(?:{_GAP}(?:{_WORDS})){{3}}| (?:{_AT_WORDS}) \S+(?: (?:{_DOT_WORDS}) |\.))"
@@ -88,9 +88,9 @@ def spelled_numbers(text: str) -> Iterator[tuple[int, int]]:
         words = [word.lower() for word in _WORD.findall(run[0])]
         digits, single = _digits(words)
         begins_as_number = run[0][:4].lower() == "plus" or _VALUES.get(words[0]) == 0
-        if not _LEAST_DIGITS <= digits <= _MOST_DIGITS or _counts(words):
+        if not _MIN_DIGITS <= digits <= _MAX_DIGITS or _counts(words):
             continue
-        if begins_as_number or single >= _LEAST_DIGITS:
+        if begins_as_number or single >= _MIN_DIGITS:
             yield run.start(), run.end()
 
 
@@ -98,7 +98,7 @@ def spelled_addresses(text: str) -> Iterator[tuple[int, int]]:
     """Yield where e-mail addresses begin and end in a plain text whose @ is a word."""
     for at, local in ((_SPELLED_AT, _SPELLED_LOCAL), (_PLAIN_AT, _PLAIN_LOCAL)):
         for match in at.finditer(text):
-            before = max(0, match.start() - _LONGEST_LOCAL)
+            before = max(0, match.start() - _MAX_LOCAL_LENGTH)
             if found := local.search(text[before : match.start()]):
                 yield before + found.start(), match.end()
 

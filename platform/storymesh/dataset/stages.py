@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # What a case, and each row that cases may link, take while they are made, at first guess; and the size of a part that
 # is not divided further.
 CASE_BYTES, ROW_BYTES = 1_500, 300
-LEAST_PART = 5_000
+MIN_PART_CASES = 5_000
 ReportProgress = Callable[[str, int], None]
 
 
@@ -124,7 +124,7 @@ def _write_in_parts(build: Build, engine: Engine) -> None:
             engine.write_parquet_parts(parts, build.files.cases)
             return
         except OutOfMemory:
-            if rows // count < LEAST_PART:
+            if rows // count < MIN_PART_CASES:
                 raise
             count *= 2
 

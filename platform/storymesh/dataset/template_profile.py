@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from storymesh.narrative.typed_record import TypedRecord
 
-MOST_LINES = 200  # of a config, that are counted
-MOST_EXCERPTS = 40  # of those, that stand in no other and whose characters are counted
-MOST_TIMED = 4  # of those, whose time is taken
+MAX_LINES = 200  # of a config, that are counted
+MAX_EXCERPTS = 40  # of those, that stand in no other and whose characters are counted
+MAX_TIMED = 4  # of those, whose time is taken
 
 # Rows of a record from which on a line is worth a look: of loops in loops the most, of others the mean.
 NESTED_ROWS = 1_000
@@ -131,13 +131,13 @@ class _Profile:
         from storymesh.language.compile.rounds import compile_rounds
 
         every = template_lines(template)
-        lines = every[:MOST_LINES]
+        lines = every[:MAX_LINES]
         self.uncounted += len(every) - len(lines)
         counts = compile_rounds(template, lines, names, self.inputs["case_id"], self.key)
         for line, count in zip(lines, counts, strict=True):
             found = self.lines.setdefault(line.place, _Line(line))
             found.counts.append(count)
-            if not line.around and len(self._outermost()) <= MOST_EXCERPTS:
+            if not line.around and len(self._outermost()) <= MAX_EXCERPTS:
                 found.excerpts.append(self._text(excerpt(template, line.node), names))  # type: ignore[arg-type]
         self.texts.append(self._text(template, names))
 
@@ -198,7 +198,7 @@ class _Profile:
             return max(*inside, (lines[number].characters or 0.0) / 20, 0.0)
 
         outermost = [number for number, line in enumerate(found) if line.excerpts]
-        return sorted(outermost, key=weight, reverse=True)[:MOST_TIMED]
+        return sorted(outermost, key=weight, reverse=True)[:MAX_TIMED]
 
     def _seconds_of(self, texts: "Sequence[ir.StringValue]") -> float:
         """Return the engine's own seconds for some texts of all records."""

@@ -17,7 +17,7 @@ from ibis.common.graph import Graph
 
 from storymesh.engine import dialect
 from storymesh.engine.dialect import INDEX_NAME
-from storymesh.engine.few_texts import is_one_of
+from storymesh.engine.enum_text import is_enum_text
 
 _CONDITIONS = (ops.IfElse, ops.SimpleCase, ops.SearchedCase)
 _PLAIN = (ops.Field, ops.Literal, ops.Argument)
@@ -180,7 +180,7 @@ class _Nodes:
             own = frozenset((node,)) if isinstance(node, ops.Argument) else frozenset()
             self.free[node] = own.union(*(self.free[child] for child in below)) - _bound(node)
             of_plain = isinstance(node, ops.StructField | ops.Cast | ops.Alias) and self.plain[below[0]]
-            self.plain[node] = of_plain or isinstance(node, _PLAIN) or dialect.is_secret(node) or is_one_of(node)
+            self.plain[node] = of_plain or isinstance(node, _PLAIN) or dialect.is_secret(node) or is_enum_text(node)
             self.size[node] = 0 if self.plain[node] else 1 + sum(self.size[child] for child in below)
 
     @property

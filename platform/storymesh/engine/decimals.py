@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 
 FLOAT_DIGITS = 15  # so many digits of any decimal survive a float
-WIDEST = 38
+MAX_DIGITS = 38
 
 
 def scale_of(value: ir.DecimalValue) -> int:
@@ -29,7 +29,7 @@ def to_float(value: ir.NumericValue) -> ir.FloatingValue:
     if not isinstance(kind, dt.Decimal):
         return nearest
     from_text, most = value.cast("string").cast("float64"), FLOAT_DIGITS - (kind.scale or 0)
-    if (kind.precision or WIDEST) <= FLOAT_DIGITS:
+    if (kind.precision or MAX_DIGITS) <= FLOAT_DIGITS:
         return nearest
     return ibis.ifelse(value.abs() < _literal(Decimal(10) ** most, 0), nearest, from_text) if most >= 0 else from_text
 
@@ -38,11 +38,11 @@ def round_half_even(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
     """Return a decimal rounded to `digits`, ties to even; its scale is `digits`, or its own where that is less."""
     scale = scale_of(value)
     if digits >= scale:
-        return value.cast(dt.Decimal(WIDEST, scale))
-    result = dt.Decimal(WIDEST, digits)
+        return value.cast(dt.Decimal(MAX_DIGITS, scale))
+    result = dt.Decimal(MAX_DIGITS, digits)
     nearest = _to_digits("round", value.type(), result)(value, digits)
     half = _literal(Decimal(5).scaleb(-digits - 1), scale)
-    if digits == 0 and scale == WIDEST:  # no room for a digit before the point
+    if digits == 0 and scale == MAX_DIGITS:  # no room for a digit before the point
         tie = value.abs() == half
     else:
         # Of two units a half is left where an even digit stands before a tie.
@@ -53,7 +53,7 @@ def round_half_even(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
 def truncate(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
     """Return a decimal cut off to at most `digits` behind the point."""
     digits = min(digits, scale_of(value))
-    result = dt.Decimal(WIDEST, digits)
+    result = dt.Decimal(MAX_DIGITS, digits)
     if digits == scale_of(value):
         return value.cast(result)
     return _to_digits("trunc", value.type(), result)(value, digits).cast(result)
@@ -68,7 +68,7 @@ def format_decimal(value: ir.DecimalValue, digits: int, *, shift: int = 0) -> ir
     floating = rounded.cast("float64")
     short = dialect.format_float(f"{{:,.{digits}f}}", floating * 10**shift if shift else floating)
     kind = value.type()
-    if (kind.precision or WIDEST) - scale_of(value) < near:
+    if (kind.precision or MAX_DIGITS) - scale_of(value) < near:
         return short
     return ibis.ifelse(rounded.abs() < _literal(Decimal(10) ** near, 0), short, _write_wide(rounded, digits, shift))
 

@@ -228,7 +228,7 @@ class Engine(Protocol):
         """Return the content digest of an expression's rows, 64 hexadecimal digits: the same on every engine."""
         ...
 
-    def digest_of_parts(self, schema: "pa.Schema") -> PartDigests | None:
+    def part_digests(self, schema: "pa.Schema") -> PartDigests | None:
         """Return digests of rows of `schema` that are given part by part.
 
         None where a type changes on the way into files and back, so that only `content_digest` of the files shows it.

@@ -33,12 +33,11 @@ def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str,
     return open_session
 
 
-def children_ahead() -> AbstractContextManager[None]:
-    """Within it, the processes in which the default engine runs what somebody else wrote are started before there is
-    work for them."""
-    from storymesh.engine.duckdb import child_process
+def prestarted_workers() -> AbstractContextManager[None]:
+    """Start the processes in which the default engine runs untrusted SQL before there is work for them."""
+    from storymesh.engine.duckdb import isolated_process
 
-    return child_process.children_ahead()
+    return isolated_process.prestarted_workers()
 
 
 def end_idle_threads() -> None:

@@ -10,9 +10,9 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.input_file import open_input
 from storymesh.printable import printable
 
-MOST_LINE = 1024 * 1024  # bytes
-MOST_LINES = 1_000_000
-LONGEST_ANSWER = 100_000  # characters that are read
+MAX_LINE_BYTES = 1024 * 1024  # bytes
+MAX_LINES = 1_000_000
+MAX_ANSWER_LENGTH = 100_000  # characters that are read
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def read_answer_file(path: Path, questions: Collection[str]) -> AnswerFile:
             elif question in texts:
                 counts["repeated"] += 1
             elif answer is not None:
-                counts["cut"] += len(answer) > LONGEST_ANSWER
-                texts[question] = answer[:LONGEST_ANSWER]
+                counts["cut"] += len(answer) > MAX_ANSWER_LENGTH
+                texts[question] = answer[:MAX_ANSWER_LENGTH]
     if not texts:
         found = f"the first is '{printable(strange)[:100]}'" if strange else "it has no answer"
         message = f"{path} answers no question of the release: {found}"
@@ -53,13 +53,13 @@ def read_answer_file(path: Path, questions: Collection[str]) -> AnswerFile:
 
 
 def _lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, bytes]]:
-    for number in range(1, MOST_LINES + 2):
-        line = file.readline(MOST_LINE + 1)
+    for number in range(1, MAX_LINES + 2):
+        line = file.readline(MAX_LINE_BYTES + 1)
         if not line:
             return
-        if len(line) > MOST_LINE or number > MOST_LINES:
-            what = "line is longer" if len(line) > MOST_LINE else "file has more lines"
-            hint = f"at most {MOST_LINES:,} lines of {MOST_LINE // 1024:,} KiB are read, a JSON object each"
+        if len(line) > MAX_LINE_BYTES or number > MAX_LINES:
+            what = "line is longer" if len(line) > MAX_LINE_BYTES else "file has more lines"
+            hint = f"at most {MAX_LINES:,} lines of {MAX_LINE_BYTES // 1024:,} KiB are read, a JSON object each"
             raise StorymeshError(f"{path}:{number}: the {what} than is read", hint)
         if line.strip():
             yield number, line

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MOST_SHAPES = 20
-MOST_CITED = 50  # of one answer
-LONGEST = 20_000  # characters of an answer that are read
+MAX_SHAPES = 20
+MAX_CITED = 50  # of one answer
+MAX_ANSWER_READ = 20_000  # characters of an answer that are read
 _WORD = re.compile(r"[^\s,;()\[\]\"'“”]{3,100}")
 # `[3]`, `[1, 4]` and `[2-5]`, as papers and models cite.
 _NUMBERS = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;–-]\s*\d{1,4}){0,20})\s*\]")
@@ -33,20 +33,20 @@ class CaseIds:
 
     def __init__(self, examples: Iterable[str]) -> None:
         shapes = Counter(map(_shape, examples))
-        self._shapes = frozenset(shape for shape, _ in shapes.most_common(MOST_SHAPES))
+        self._shapes = frozenset(shape for shape, _ in shapes.most_common(MAX_SHAPES))
 
     def cited_in(self, text: str) -> list[str]:
         """Return what looks like the id of a case, each once, in the order of the text. One of nothing
         but digits or letters looks like any number or word, and counts behind the word `case` alone."""
         found: dict[str, None] = {}
-        for match in _WORD.finditer(text[:LONGEST]):
+        for match in _WORD.finditer(text[:MAX_ANSWER_READ]):
             word = match[0].strip(".:!?*`")
             if _shape(word) not in self._shapes:
                 continue
             if len(_shape(word)) == 1 and not text[: match.start()].lower().rstrip().endswith("case"):
                 continue
             found[word] = None
-            if len(found) == MOST_CITED:
+            if len(found) == MAX_CITED:
                 break
         return list(found)
 
@@ -59,12 +59,12 @@ def find_citations(text: str, ids: CaseIds, shown: str, facts: Mapping[str, Any]
     in_view = set()
     if numbered:
         known, ids_by_number = set(numbers_in(shown)), dict(_numbered_cases(facts))
-        for number in numbers_in(text[:LONGEST]):
+        for number in numbers_in(text[:MAX_ANSWER_READ]):
             case = ids_by_number.get(number, number) if number in known else number
             cited[case] = None
             if number in known:
                 in_view.add(case)
-    return Citations(tuple(cited)[:MOST_CITED], frozenset(in_view))
+    return Citations(tuple(cited)[:MAX_CITED], frozenset(in_view))
 
 
 def numbers_in(text: str) -> list[str]:
@@ -74,7 +74,7 @@ def numbers_in(text: str) -> list[str]:
         for part in re.split(r"\s*[,;]\s*", match[1]):
             first, *rest = (int(number) for number in re.split(r"\s*[–-]\s*", part))
             last = rest[-1] if rest else first
-            found |= {f"[{number}]": None for number in range(first, min(last, first + MOST_CITED) + 1)}
+            found |= {f"[{number}]": None for number in range(first, min(last, first + MAX_CITED) + 1)}
     return list(found)
 
 

@@ -8,9 +8,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from storymesh.evaluation.citations import LONGEST, Citations, without_numbers
+from storymesh.evaluation.citations import MAX_ANSWER_READ, Citations, without_numbers
 
-MOST_WRONG = 20  # claims of one answer that are shown
+MAX_WRONG_CLAIMS = 20  # claims of one answer that are shown
 _TOKEN = re.compile(r"[^\W_][\w.,:'’/&-]*[\w%]|[\w%]", re.UNICODE)
 _NUMBER = re.compile(r"(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?P<percent>%?)")
 _LIST_NUMBER = re.compile(r"^\s*\d{1,3}[.)]\s", re.MULTILINE)
@@ -46,7 +46,7 @@ def check_answer(
     """Return what an answer to the question `asked` of `record` says. What is true is what its facts, its context and
     its rates say, whether or not the model could look them up. `moments` are those of the cited cases with a record; a
     case that the facts quote, or that was shown by a number, exists too. `labels` are those of the actions."""
-    read = text[:LONGEST]
+    read = text[:MAX_ANSWER_READ]
     facts = dict(flatten(record["facts"]))
     known = KnownValues(
         [without_numbers(_known_of(record, labels)), asked], (value for values in facts.values() for value in values)
@@ -62,7 +62,7 @@ def check_answer(
     return AnswerFacts(
         claims=len(claims),
         faults=dict(Counter[str](claim.kind for claim in unknown)),
-        wrong=tuple(f"{claim.kind}: {claim.words}"[:200] for claim in unknown[:MOST_WRONG]),
+        wrong=tuple(f"{claim.kind}: {claim.words}"[:200] for claim in unknown[:MAX_WRONG_CLAIMS]),
         said=tuple(path for path, there in told.items() if there),
         left_out=tuple(path for path, there in told.items() if not there),
         cited=len(cited),

@@ -8,7 +8,7 @@ from typing import Any
 from storymesh.errors import StorymeshError
 from storymesh.input_file import file_digest
 
-MOST_TOKENS = 256  # of an answer
+MAX_TOKENS = 256  # of an answer
 BATCH = 8
 _SHAPING = frozenset((".json", ".safetensors", ".jinja", ".model", ".txt"))
 
@@ -18,7 +18,7 @@ def digest_local_model(folder: Path) -> str:
     the names of their files. Raises StorymeshError where it is no folder, or cannot be read."""
     if not folder.is_dir():
         raise StorymeshError(f"{folder} is no folder with a model", "name one that holds config.json and its weights")
-    whole = hashlib.sha256(f"{MOST_TOKENS}".encode())
+    whole = hashlib.sha256(f"{MAX_TOKENS}".encode())
     try:
         for path in sorted(path for path in folder.iterdir() if path.suffix in _SHAPING and path.is_file()):
             whole.update(f"{path.name}:{file_digest(path)}\n".encode())
@@ -51,10 +51,10 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     texts = [_prompt(tokenizer, messages) for messages in questions]
-    room = int(getattr(model.config, "max_position_embeddings", None) or 1_000_000) - MOST_TOKENS
-    if room < MOST_TOKENS:
-        words = f"the model in {folder} has room for {room + MOST_TOKENS:,} tokens, too few for question and answer"
-        raise StorymeshError(words, f"take one with {2 * MOST_TOKENS} at least")
+    room = int(getattr(model.config, "max_position_embeddings", None) or 1_000_000) - MAX_TOKENS
+    if room < MAX_TOKENS:
+        words = f"the model in {folder} has room for {room + MAX_TOKENS:,} tokens, too few for question and answer"
+        raise StorymeshError(words, f"take one with {2 * MAX_TOKENS} at least")
     with torch.no_grad():
         for first in range(0, len(texts), BATCH):
             some = texts[first : first + BATCH]
@@ -63,7 +63,7 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
             made = model.generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
-                max_new_tokens=MOST_TOKENS,
+                max_new_tokens=MAX_TOKENS,
                 do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,
             )

@@ -18,8 +18,8 @@ from storymesh.errors import StorymeshError, TooLarge
 Task = Literal["best", "rate", "verdict", "abstain"]
 Book = Literal["open", "closed"]
 TASKS: tuple[Task, ...] = ("best", "rate", "verdict", "abstain")
-MOST_CASES = 100_000
-MOST_ACTIONS = 1_000
+MAX_CASES = 100_000
+MAX_ACTIONS = 1_000
 
 _RATE = {"action": pa.string(), "tried": pa.int64(), "worked": pa.int64(), "rate": pa.float64()}
 COLUMNS: Mapping[str, pa.DataType] = {
@@ -179,9 +179,9 @@ def question_set(cases: pa.Table, actions: Mapping[str, str]) -> QuestionSet:
     named = [pc.struct_field(flat, "action"), cases["action"].combine_chunks()]
     found = pc.unique(pa.concat_arrays([item.cast(pa.string()) for item in named])).drop_null().to_pylist()
     known = dict(actions) | {code: code for code in sorted(found) if code not in actions}
-    if cases.num_rows > MOST_CASES or len(known) > MOST_ACTIONS:
+    if cases.num_rows > MAX_CASES or len(known) > MAX_ACTIONS:
         message = f"the evaluation has {cases.num_rows:,} cases and {len(known):,} actions"
-        raise TooLarge(message, f"at most {MOST_CASES:,} and {MOST_ACTIONS:,} are scored: draw fewer with `each`")
+        raise TooLarge(message, f"at most {MAX_CASES:,} and {MAX_ACTIONS:,} are scored: draw fewer with `each`")
     return QuestionSet(cases.sort_by("case_id"), known)
 
 

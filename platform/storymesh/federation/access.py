@@ -11,7 +11,7 @@ from storymesh.federation.server import Server
 ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
 """Returns which of the columns of a table are read, in the order of the contract. Raises SourceUnreadable."""
 
-SILENCE_S = 600.0
+IDLE_TIMEOUT_S = 600.0
 CONNECT_S = 15
 
 
@@ -19,14 +19,14 @@ CONNECT_S = 15
 class ServerAccess:
     """Paths of a server mean `folder`, the domain's own, and lead out of it only into the files and folders of `read`.
 
-    `hosts` are the patterns of hosts that may be connected to; None: all. A server that says nothing for `silence_s`
-    seconds is left.
+    `hosts` are the patterns of hosts that may be connected to; None: all. A server that says nothing for
+    `idle_timeout_s` seconds is given up.
     """
 
     folder: Path
     read: tuple[Path, ...] = ()
     hosts: tuple[str, ...] | None = None
-    silence_s: float = SILENCE_S
+    idle_timeout_s: float = IDLE_TIMEOUT_S
 
     def path(self, server: Server, written: str) -> Path:
         """Return the path that a server names. Raises SourceUnreadable for one that nobody allows."""

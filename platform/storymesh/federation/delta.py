@@ -92,7 +92,7 @@ class DeltaLakeTable(SelectiveTable):
         endpoint = store.endpoint
         options = {
             "connect_timeout": f"{CONNECT_S}s",
-            "timeout": f"{self._access.silence_s:g}s",
+            "timeout": f"{self._access.idle_timeout_s:g}s",
             "max_retries": "3",
             "AWS_REGION": store.region or "",
             "AWS_ENDPOINT_URL": endpoint or "",

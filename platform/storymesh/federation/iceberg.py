@@ -112,7 +112,7 @@ class IcebergTable(SelectiveTable):
         is_rest = parts.scheme in ("http", "https")
         warehouse, keys = server.field("warehouse"), self._store.s3_keys
         properties = {
-            **({"py-catalog-impl": CLIENT, LIMIT: f"{self._access.silence_s:g}"} if is_rest else {"type": "sql"}),
+            **({"py-catalog-impl": CLIENT, LIMIT: f"{self._access.idle_timeout_s:g}"} if is_rest else {"type": "sql"}),
             "uri": address,
             "warehouse": warehouse or "",
             "token": server.credential("TOKEN") or "",
@@ -124,7 +124,7 @@ class IcebergTable(SelectiveTable):
             "s3.access-key-id": keys.get("key_id", ""),
             "s3.secret-access-key": keys.get("secret", ""),
             "s3.session-token": keys.get("token", ""),
-            "s3.request-timeout": f"{self._access.silence_s:g}",
+            "s3.request-timeout": f"{self._access.idle_timeout_s:g}",
         }
         return {name: value for name, value in properties.items() if value}
 

@@ -6,19 +6,19 @@ from pyiceberg.catalog.rest import RestCatalog
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 
-from storymesh.federation.access import CONNECT_S, SILENCE_S
+from storymesh.federation.access import CONNECT_S, IDLE_TIMEOUT_S
 
-CLIENT = f"{__name__}.PatientRestCatalog"
+CLIENT = f"{__name__}.TimeoutRestCatalog"
 LIMIT = "storymesh.silence-s"
 """The property with the seconds after which the service is left."""
 
 
-class PatientRestCatalog(RestCatalog):
+class TimeoutRestCatalog(RestCatalog):
     """PyIceberg's client, each of whose requests has a limit of time."""
 
     def _create_session(self) -> Session:
         session: Session = super()._create_session()
-        seconds = float(self.properties.get(LIMIT, SILENCE_S))
+        seconds = float(self.properties.get(LIMIT, IDLE_TIMEOUT_S))
         for prefix in ("http://", "https://"):
             session.mount(prefix, _LimitedAdapter(seconds))
         return session

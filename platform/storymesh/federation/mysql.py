@@ -129,8 +129,8 @@ class MysqlTable:
             database=server.required("database"),
             charset="utf8mb4",
             connect_timeout=CONNECT_S,
-            read_timeout=self._access.silence_s,
-            write_timeout=self._access.silence_s,
+            read_timeout=self._access.idle_timeout_s,
+            write_timeout=self._access.idle_timeout_s,
             cursorclass=SSCursor,
             conv=encoders,  # and no decoder: every value in the server's own text
             local_infile=False,
@@ -182,6 +182,6 @@ class MysqlTable:
             return relation.unreadable(str(words), f"GRANT SELECT to the user of {server.variable('USER')}")
         if code in _UNREACHABLE:
             if "timed out" in str(words):
-                words = f"it has said nothing for {self._access.silence_s:g} s, so it was left"
+                words = f"it has said nothing for {self._access.idle_timeout_s:g} s, so it was left"
             return relation.unreachable(str(words))
         return relation.unreadable(str(words), "mend the query" if relation.query else "")

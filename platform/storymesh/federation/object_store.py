@@ -74,7 +74,7 @@ class ObjectStore:
             anonymous=not keys and not self.uses_environment,
             region=self.region,
             connect_timeout=CONNECT_S,
-            request_timeout=self.access.silence_s,
+            request_timeout=self.access.idle_timeout_s,
             **({"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint else {}),
         )
 

@@ -53,13 +53,13 @@ class TransferPlan(BaseModel):
 
 
 @dataclass(frozen=True)
-class Ways:
+class FetchStrategies:
     """The ways in which the rows of a role can be selected, by name."""
 
     selections: Mapping[str, RowSelection]
 
     @classmethod
-    def of(cls, wanted: RowSelection) -> "Ways":
+    def of(cls, wanted: RowSelection) -> "FetchStrategies":
         """Return every way of which the selected rows have all that are wanted."""
         bounds, keys = RowSelection(bounds=wanted.bounds), RowSelection(keys=wanted.keys)
         found = {ALL: RowSelection()}

@@ -15,13 +15,13 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation import postgres_changes
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.changes import Fingerprint
+from storymesh.federation.idle_timeout import IdleTimeout
 from storymesh.federation.postgres_copy import TableCopy, cut_connection
 from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
-from storymesh.federation.postgres_rules import RuleHolder
+from storymesh.federation.postgres_rules import PostgresRuleAudit
 from storymesh.federation.postgres_selection import MOMENTS, selection_sql
 from storymesh.federation.relation import ForeignKey, Relation, foreign_keys_of
 from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
-from storymesh.federation.silence import SilenceLimit
 from storymesh.federation.source_rules import SourceAudit, SourceRules
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
@@ -92,7 +92,7 @@ class PostgresTable(SelectiveTable):
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
         return self._open(choose, lambda read: (selection_sql(selection, read.names, read.oids), None))[0]
 
-    def open_held(
+    def open_audited(
         self, choose: ChooseColumns, selection: RowSelection, rules: SourceRules
     ) -> "tuple[pa.RecordBatchReader, SourceAudit]":
         """Return those of the rows that are selected and break none of the rules, and what these say of all rows.
@@ -101,7 +101,7 @@ class PostgresTable(SelectiveTable):
         """
 
         def held(read: _Reading) -> tuple[list[str], SourceAudit]:
-            found = RuleHolder(read.cursor, read.source, self._relation.query is None, read.oids, rules).hold()
+            found = PostgresRuleAudit(read.cursor, read.source, self._relation.query is None, read.oids, rules).hold()
             return [*selection_sql(selection, read.names, read.oids), *found.conditions], found.audit
 
         return self._open(choose, held)
@@ -290,9 +290,9 @@ class PostgresTable(SelectiveTable):
         return found
 
     @contextmanager
-    def watched(self, connection: "connection") -> Iterator[SilenceLimit]:
+    def watched(self, connection: "connection") -> Iterator[IdleTimeout]:
         """End the connection if the server says nothing for too long. Raises ResourceUnavailable then."""
-        limit = SilenceLimit(self._access.silence_s, lambda: cut_connection(connection))
+        limit = IdleTimeout(self._access.idle_timeout_s, lambda: cut_connection(connection))
         try:
             yield limit
         except StorymeshError:
@@ -303,7 +303,7 @@ class PostgresTable(SelectiveTable):
             limit.close()
 
     def _silent(self) -> StorymeshError:
-        return self._relation.unreachable(f"it has said nothing for {self._access.silence_s:g} s, so it was left")
+        return self._relation.unreachable(f"it has said nothing for {self._access.idle_timeout_s:g} s, so it was left")
 
     @contextmanager
     def words_of_errors(self) -> Iterator[None]:

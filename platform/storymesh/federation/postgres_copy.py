@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from storymesh.federation.idle_timeout import IdleTimeout
 from storymesh.federation.relation import Relation
-from storymesh.federation.silence import SilenceLimit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ class _Table(Protocol):
 
     moved: int
 
-    def watched(self, connection: "connection") -> AbstractContextManager[SilenceLimit]: ...
+    def watched(self, connection: "connection") -> AbstractContextManager[IdleTimeout]: ...
 
     def words_of_errors(self) -> AbstractContextManager[None]: ...
 
@@ -77,7 +77,7 @@ class TableCopy:
 class _Written:
     """A pipe for psycopg2 to write to, whose reader may take its time."""
 
-    def __init__(self, pipe: Any, limit: SilenceLimit, table: _Table) -> None:
+    def __init__(self, pipe: Any, limit: IdleTimeout, table: _Table) -> None:
         self._pipe = pipe
         self._limit = limit
         self._table = table

@@ -16,11 +16,11 @@ from storymesh.errors import AuditRefused
 from storymesh.federation.source_rules import (
     SourceAudit,
     SourceRules,
-    broken_condition,
     columns_read,
     fits_family,
-    misfit,
     pushdown_fault,
+    type_mismatch,
+    violation_condition,
 )
 from storymesh.federation.source_sql_rules import read_sql_rule
 from storymesh.federation.sql import quote_name
@@ -48,7 +48,7 @@ and (c.relkind = 'p' or not exists (select from pg_catalog.pg_inherits where inh
 
 
 @dataclass(frozen=True)
-class HeldRows:
+class RuleVerdicts:
     """What the rules say of all rows, and the conditions under which a row breaks none of those that were broken."""
 
     audit: SourceAudit
@@ -56,7 +56,7 @@ class HeldRows:
 
 
 @dataclass(frozen=True)
-class RuleHolder:
+class PostgresRuleAudit:
     """The rules of a contract, and the table or query of a PostgreSQL that they are held for."""
 
     cursor: Any
@@ -65,7 +65,7 @@ class RuleHolder:
     oids: Mapping[str, int]
     rules: SourceRules
 
-    def hold(self) -> HeldRows:
+    def hold(self) -> RuleVerdicts:
         """Ask the server. Raises AuditRefused for what would not be published."""
         contract, checks = self.rules.contract, list(self._asked)
         statement = self._statement(checks)
@@ -107,7 +107,7 @@ class RuleHolder:
         if held_back:
             hint = f"nothing is fetched from {contract.in_place}; mend the rows there, or the rule"
             raise AuditRefused(f"'{contract.id}' is held back: {'; '.join(held_back)}", hint)
-        return HeldRows(audit, conditions)
+        return RuleVerdicts(audit, conditions)
 
     def _fetch(self, statement: str, checks: Sequence[Check]) -> tuple[dict[str, Any], dict[int, str]]:
         """Return the values of a statement; where SQL of the contract keeps it from running, of one for each rule, and
@@ -255,7 +255,7 @@ class RuleHolder:
             item, raw = self.rules.contract.properties[name], self._raw[name]
             if not fits_family(_FAMILIES.get(self.oids[self._columns[name]], ""), item.type):
                 continue
-            wanted, unfit = ibis.dtype(arrow_type(item.type)), misfit(raw, item.type)
+            wanted, unfit = ibis.dtype(arrow_type(item.type)), type_mismatch(raw, item.type)
             same = raw.type().is_decimal() and wanted.is_decimal()
             value = raw if same or raw.type() == wanted else raw.cast(wanted)
             found[name] = value if unfit is None else ibis.ifelse(unfit, ibis.null(value.type()), value)
@@ -266,10 +266,10 @@ class RuleHolder:
 
         if isinstance(check.test, FitsType):
             name = check.properties[0]
-            unfit = misfit(self._raw[name], self.rules.contract.properties[name].type)
+            unfit = type_mismatch(self._raw[name], self.rules.contract.properties[name].type)
             return ibis.literal(False) if unfit is None else unfit.fill_null(False)
         # A value that fits no type is none that is missing.
-        return broken_condition(check, self._raw if isinstance(check.test, NotNull) else self._values)
+        return violation_condition(check, self._raw if isinstance(check.test, NotNull) else self._values)
 
     def _statement(self, checks: Sequence[Check]) -> str:
         """Return the one statement that has a column for each check."""

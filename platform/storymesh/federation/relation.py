@@ -12,7 +12,7 @@ from storymesh.outage import ResourceUnavailable
 from storymesh.redaction import HIDDEN, hide_values, redact
 
 _CREDENTIALS = ("PASSWORD", "TOKEN", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "CREDENTIAL")
-_MOST_WORDS = 300
+_MAX_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Relation:
         without values of rows."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return redact(hide_values(re.sub(r"\s+", " ", text).strip()))[:_MOST_WORDS]
+        return redact(hide_values(re.sub(r"\s+", " ", text).strip()))[:_MAX_WORDS]
 
     @cached_property
     def _secrets(self) -> list[str]:

@@ -158,7 +158,7 @@ class SelectiveTable(Protocol):
 class RuledTable(Protocol):
     """A table of a server that holds the rules of a contract where it is."""
 
-    def open_held(
+    def open_audited(
         self, choose: ChooseColumns, selection: RowSelection, rules: "SourceRules"
     ) -> "tuple[pa.RecordBatchReader, SourceAudit]":
         """Return the selected rows of the chosen columns that break none of the rules, and what these say of all rows:

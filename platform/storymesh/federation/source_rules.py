@@ -40,7 +40,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _INSIDE = {"d": "0-9", "s": " \\t\\n\\f\\r", "w": "A-Za-z0-9_"}  # of RE2, which knows no other digits and letters
-_MOST_REPEATS = 255
+_MAX_REPEATS = 255
 
 
 class SourceAudit(BaseModel):
@@ -118,7 +118,7 @@ def _is_plain(check: Check, contract: Contract) -> bool:
     """Return True for a condition without functions of an engine's own."""
     import ibis.expr.operations as ops
 
-    found = broken_condition(check, _typed(contract))
+    found = violation_condition(check, _typed(contract))
     return not found.op().find((ops.ScalarUDF,))
 
 
@@ -133,7 +133,7 @@ def _typed(contract: Contract) -> "ir.Table":
     return ibis.table(ibis.schema(kinds), name="rows")
 
 
-def broken_condition(check: Check, values: Any) -> "ir.BooleanValue":
+def violation_condition(check: Check, values: Any) -> "ir.BooleanValue":
     """Return the condition under which a row breaks a check of rows, or is counted by a metric; never null. `values`
     has the value of each property."""
     match check.test:
@@ -149,7 +149,7 @@ def broken_condition(check: Check, values: Any) -> "ir.BooleanValue":
             return ~condition(values).fill_null(True)
 
 
-def misfit(raw: "ir.Value", kind: Type) -> "ir.BooleanValue | None":
+def type_mismatch(raw: "ir.Value", kind: Type) -> "ir.BooleanValue | None":
     """Return the condition under which a value of a server's column is none of the contract's type; None: it is one."""
     import ibis
 
@@ -210,7 +210,7 @@ def pattern_for_server(pattern: str) -> str | None:
             text = "[^\\n]"
         elif match["set"]:
             text = re.sub(r"\\[dsw]", _inside, text)
-        elif match["repeat"] and max(int(match["least"]), int(match["most"] or 0)) > _MOST_REPEATS:
+        elif match["repeat"] and max(int(match["least"]), int(match["most"] or 0)) > _MAX_REPEATS:
             return None
         found.append(text)
         position = match.end()

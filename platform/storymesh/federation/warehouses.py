@@ -138,7 +138,7 @@ def connection_settings(relation: Relation, access: ServerAccess) -> dict[str, A
                 "authenticator": server.credential("AUTHENTICATOR"),
                 "create_object_udfs": False,
                 "login_timeout": 30,
-                "network_timeout": int(access.silence_s),
+                "network_timeout": int(access.idle_timeout_s),
             }
         case "bigquery":  # with the credentials of this machine: GOOGLE_APPLICATION_CREDENTIALS
             settings = {"project_id": server.required("project"), "dataset_id": server.required("dataset")}
@@ -158,6 +158,6 @@ def connection_settings(relation: Relation, access: ServerAccess) -> dict[str, A
                 "auth": password,
                 "database": server.required("catalog"),
                 "schema": server.required("schema"),
-                "request_timeout": access.silence_s,
+                "request_timeout": access.idle_timeout_s,
             }
     return {name: value for name, value in settings.items() if value is not None}

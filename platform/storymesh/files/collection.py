@@ -214,7 +214,7 @@ class FileCollection:
             place = self._open_place(engine, inventory.known_content)
             known = {"bytes": limits.bytes, "seconds": limits.seconds, "memory": limits.memory}
             inventory.prepare(self.reader_key, known)
-            self._take_over(inventory)
+            self._merge_from(inventory)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
                 try:
                     gathered = gather(inventory, place, file, readers, self.options, progress, self.missing_readers)
@@ -231,12 +231,12 @@ class FileCollection:
         """The inventories of the shards, where this is the whole."""
         return shard_inventories(self.inventory_path) if self.shard is None else []
 
-    def _take_over(self, inventory: Inventory) -> None:
+    def _merge_from(self, inventory: Inventory) -> None:
         """Take over what the shards have read; a shard begins with what the whole has read of it."""
         for path in self._shards:
-            inventory.take_over(path)
+            inventory.merge_from(path)
         if self.shard is not None and self.whole is not None and self.whole.exists():
-            inventory.take_over(self.whole, self.shard.has)
+            inventory.merge_from(self.whole, self.shard.has)
 
     @property
     def answers_path(self) -> Path:

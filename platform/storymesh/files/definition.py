@@ -16,7 +16,7 @@ from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.llm.asked_model import AskedModel
 
-MOST_SHARDS = 64
+MAX_SHARDS = 64
 MAX_PROMPT = 256 * 1024
 BUCKETS = ("s3",)
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})\s?(?P<unit>B|kB|KB|MB|GB|KiB|MiB|GiB)?")
@@ -152,7 +152,7 @@ class FilesFile(Definition):
     take: Mapping[str, ExpressionText] = Field(default_factory=dict)
     where: ExpressionText | None = None
     extract: Extraction | None = None
-    shards: Annotated[int, Field(ge=2, le=MOST_SHARDS)] | None = None
+    shards: Annotated[int, Field(ge=2, le=MAX_SHARDS)] | None = None
 
 
 @dataclass(frozen=True)

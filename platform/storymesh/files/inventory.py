@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from storymesh.errors import StorymeshError
 from storymesh.files.content import ANEW
+from storymesh.files.inventory_merge import attached, merge_from
 from storymesh.files.inventory_tables import ALL_PENDING, KNOWN, PENDING, SCHEMA
 from storymesh.files.listing import FileEntry
 from storymesh.files.packed_batches import chunks, group_small, is_small, pack_batch, rows_of_contents, unpack_batch
 from storymesh.files.reading.reading import Refused
-from storymesh.files.takeover import attached, take_over
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,10 +113,10 @@ class Inventory:
             values = (("reader", f"{FORMAT} {reader}"), ("limits", given))
             database.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", values)
 
-    def take_over(self, path: Path, wanted: Callable[[str], bool] = lambda _: True) -> int:
+    def merge_from(self, path: Path, wanted: Callable[[str], bool] = lambda _: True) -> int:
         """Take over what the inventory in another file knows of `wanted` files; return how many readings were new."""
         with self._lock, attached(self._database, path), self._writing() as database:
-            return take_over(database, wanted, self._add_batch)
+            return merge_from(database, wanted, self._add_batch)
 
     def keep_files_of(self, path: Path) -> None:
         """Let go of the files that the inventory in another file does not have, and of their readings."""

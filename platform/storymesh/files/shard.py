@@ -12,7 +12,7 @@ from pathlib import Path
 
 from storymesh.errors import WrongUsage
 from storymesh.files.content import FilePlace, OpenedFile
-from storymesh.files.definition import MOST_SHARDS
+from storymesh.files.definition import MAX_SHARDS
 from storymesh.files.listing import FileEntry
 from storymesh.files.reading.reading import Refused
 
@@ -47,8 +47,8 @@ class Shard:
 def parse_shard(written: str) -> Shard:
     """Return a shard as a person writes it, "3/16". Raises WrongUsage."""
     match = _WRITTEN.fullmatch(written)
-    if match is None or not int(match["number"]) <= int(match["count"]) <= MOST_SHARDS:
-        hint = f"the number of one and of all, at most {MOST_SHARDS}: --shard 3/16"
+    if match is None or not int(match["number"]) <= int(match["count"]) <= MAX_SHARDS:
+        hint = f"the number of one and of all, at most {MAX_SHARDS}: --shard 3/16"
         raise WrongUsage(f"'{written}' is no shard", hint)
     return Shard(int(match["number"]), int(match["count"]))
 

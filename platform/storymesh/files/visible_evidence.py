@@ -7,7 +7,7 @@ from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.language.static_values import RANK
 
 
-def is_how_alone_shown(contract: Contract, column: str) -> bool:
+def is_only_method_visible(contract: Contract, column: str) -> bool:
     """Return True if of the evidence of a property no more may be shown than how it was taken: the evidence, which
     quotes the file, is restricted or more guarded than the value."""
     assert contract.evidence is not None
@@ -20,7 +20,7 @@ def visible_evidence(contract: Contract, item: Mapping[str, Any]) -> Mapping[str
 
     Where the row has a value that may not, quote and name of the file are left out, for they may say it.
     """
-    if is_how_alone_shown(contract, item["property"]):
+    if is_only_method_visible(contract, item["property"]):
         return {"property": item["property"], "how": item["how"]}
     if restricted_properties(contract):
         return {name: value for name, value in item.items() if name not in ("quote", "uri")}

@@ -19,11 +19,11 @@ from storymesh.grounding.reading import Reading
 from storymesh.grounding.wording import StoryWords
 from storymesh.lexicon.language import language_of
 
-MOST_FAULTS_SHOWN = 12
+MAX_FAULTS_SHOWN = 12
 """The most faults that the model is sent at once, so that the first are not lost among many."""
-LONGEST_TEXT = 20_000
+MAX_TEXT_LENGTH = 20_000
 """The characters of an answer that are read at least; for a longer story four times its length."""
-LONGEST_RATIO = 4
+MAX_LENGTH_RATIO = 4
 """A retelling that is so many times longer than its story tells something else."""
 _STANDS_BEFORE = frozenset(" \t\n(—'“‘¿¡")
 _STANDS_BEHIND = frozenset(" \t\n).,;:!?—'’”")
@@ -73,7 +73,7 @@ def checked_story(source: GroundingSource) -> CheckedStory:
 
 def check_grounding(answer: str, source: GroundingSource) -> Grounding:
     """Check an answer against its source. Never raises; its time is bounded by the length of the story."""
-    longest = max(LONGEST_TEXT, LONGEST_RATIO * len(source.fenced))
+    longest = max(MAX_TEXT_LENGTH, MAX_LENGTH_RATIO * len(source.fenced))
     if len(answer) > longest:
         return Grounding((Fault("text", "", "The answer is much longer than the story."),))
     return check_draft(draft_of(answer, source), source)
@@ -145,8 +145,8 @@ def grounding_feedback(grounding: Grounding) -> str:
     if not grounding.faults:
         return ""
     lines = ["Your text cannot be taken. Mend these and keep the rest:"]
-    lines += [f"- {fault.because}" for fault in grounding.faults[:MOST_FAULTS_SHOWN]]
-    if (more := len(grounding.faults) - MOST_FAULTS_SHOWN) > 0:
+    lines += [f"- {fault.because}" for fault in grounding.faults[:MAX_FAULTS_SHOWN]]
+    if (more := len(grounding.faults) - MAX_FAULTS_SHOWN) > 0:
         lines.append(f"- and {more} more of this kind.")
     lines.append("Use the words of the story, carry every piece, and answer with the corrected text alone.")
     return "\n".join(lines)

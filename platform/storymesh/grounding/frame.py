@@ -11,7 +11,7 @@ from storymesh.grounding.pieces import Draft, GroundingSource, lines_of
 from storymesh.grounding.reading import Reading
 from storymesh.grounding.wording import StoryWords
 
-LEAST_VALUES = 3
+MIN_VALUES = 3
 """The values of a story at least, so that two texts with all of them are two tellings of it, and not two lines."""
 _Line = tuple[str | int, ...]
 
@@ -48,7 +48,7 @@ def _last_block(
 
 def _last_telling(lines: Sequence[_Line], begin: int, end: int, values: set[str], source: GroundingSource) -> int:
     """Return where the last telling begins, where what stands before it is a whole one too."""
-    if len(values) < LEAST_VALUES:
+    if len(values) < MIN_VALUES:
         return begin
     missing, index = set(values), end
     while missing and index > begin:

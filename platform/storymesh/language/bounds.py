@@ -15,7 +15,7 @@ from storymesh.language.ast import Expression, Statement, Template
 from storymesh.language.filters.base import SizedCall
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.sizes import (
-    LARGEST_COUNT,
+    MAX_COUNT,
     ONE,
     PRINTED,
     ZERO,
@@ -91,7 +91,7 @@ def copies_in_facts(facts: Iterable[tuple[str, Expression]]) -> Mapping[str, int
         size = estimate.value(expression, ONE)
         estimate.names[name] = size
         worst = max((*size.characters.terms.values(), *estimate.characters.terms.values()), default=0)
-        copies[name] = worst if estimate.characters.degree("characters") <= 4 else LARGEST_COUNT
+        copies[name] = worst if estimate.characters.degree("characters") <= 4 else MAX_COUNT
     return copies
 
 

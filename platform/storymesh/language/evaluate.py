@@ -15,7 +15,7 @@ from storymesh.errors import NotInLanguage, TooLarge
 
 MAX_OUTPUT = 1024 * 1024
 MAX_TEXT = 64 * MAX_OUTPUT  # on the way; of a typed template what texts can grow to is known before
-LARGEST_EXACT = 2.0**63
+MAX_EXACT = 2.0**63
 EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)  # so that arithmetic of 38 digits never rounds on its way
 TRUNCATING = Context(prec=100, rounding=ROUND_DOWN)
 Number = int | float | Decimal
@@ -29,7 +29,7 @@ TESTS: Mapping[str, Callable[[Any], bool]] = {
 
 def finite(value: float) -> float:
     """Return the value. Raises NotInLanguage where it cannot be printed exactly."""
-    if not math.isfinite(value) or abs(value) >= LARGEST_EXACT:
+    if not math.isfinite(value) or abs(value) >= MAX_EXACT:
         raise NotInLanguage("a number is not finite or too large to print exactly")
     return value
 

@@ -37,7 +37,7 @@ _DATE_FIELDS = {
     "EEE": "%a",
 }
 _DATE_PART = re.compile(r"'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+")
-_HIGHEST_SAMPLE = 200  # every category of every language has a whole number below, but for multiples of a million
+_MAX_SAMPLE = 200  # every category of every language has a whole number below, but for multiples of a million
 
 
 class UnknownLanguage(StorymeshError):
@@ -168,7 +168,7 @@ def _read_formats(code: str, locale: Any) -> LocaleFormats:
     months, short_months = locale.months["format"]["wide"], locale.months["format"]["abbreviated"]
     weekdays, short_weekdays = locale.days["format"]["wide"], locale.days["format"]["abbreviated"]
     before, _, after = format_percent(0.07, locale=locale).partition("7")
-    samples = {locale.plural_form(count): count for count in [*range(_HIGHEST_SAMPLE, -1, -1), 10**6]}
+    samples = {locale.plural_form(count): count for count in [*range(_MAX_SAMPLE, -1, -1), 10**6]}
     pair, separator, last = _list_separators(locale)
     return LocaleFormats(
         code=code,

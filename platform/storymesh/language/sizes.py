@@ -8,9 +8,9 @@ from storymesh.language.static_values import Path, StaticValue
 from storymesh.language.types import Array, Json, Text
 
 PRINTED = 64  # characters of what is no text, when it is printed
-LARGEST_COUNT = 2**100
-_MOST_TERMS = 2_000  # and factors, in what anybody writes
-_MOST_FACTORS = 24
+MAX_COUNT = 2**100
+_MAX_TERMS = 2_000  # and factors, in what anybody writes
+_MAX_FACTORS = 24
 
 
 class Factor(NamedTuple):
@@ -33,20 +33,20 @@ class Polynomial:
     def __add__(self, other: "Polynomial") -> "Polynomial":
         terms = dict(self.terms)
         for term, count in other.terms.items():
-            terms[term] = min(terms.get(term, 0) + count, LARGEST_COUNT)
+            terms[term] = min(terms.get(term, 0) + count, MAX_COUNT)
         return Polynomial(_reduced(terms))
 
     def __mul__(self, other: "Polynomial") -> "Polynomial":
         if self.terms == ONE.terms:
             return other
         longest = max(map(len, self.terms), default=0) + max(map(len, other.terms), default=0)
-        if len(self.terms) * len(other.terms) > _MOST_TERMS or longest > _MOST_FACTORS:
-            return Polynomial({(): LARGEST_COUNT})
+        if len(self.terms) * len(other.terms) > _MAX_TERMS or longest > _MAX_FACTORS:
+            return Polynomial({(): MAX_COUNT})
         terms: dict[Term, int] = {}
         for left, count in self.terms.items():
             for right, times in other.terms.items():
                 term = tuple(sorted((*left, *right), key=_order))
-                terms[term] = min(terms.get(term, 0) + count * times, LARGEST_COUNT)
+                terms[term] = min(terms.get(term, 0) + count * times, MAX_COUNT)
         return Polynomial(_reduced(terms))
 
     def merged(self, other: "Polynomial") -> "Polynomial":
@@ -71,7 +71,7 @@ def _order(factor: Factor) -> tuple[str, list[Path]]:
 
 def _reduced(terms: dict[Term, int]) -> dict[Term, int]:
     """Return the terms, of which there are not more than anybody writes; else one that no data fits."""
-    return terms if len(terms) <= _MOST_TERMS else {(): LARGEST_COUNT}
+    return terms if len(terms) <= _MAX_TERMS else {(): MAX_COUNT}
 
 
 def constant(count: int) -> Polynomial:

@@ -30,13 +30,13 @@ STANDING = ("pronouns", "possessives", "agents")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
-MOST_KEYS = 50_000
+MAX_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
-SHORTEST_STEM = 3
+MIN_STEM_LENGTH = 3
 """The letters that an ending leaves at least: below, words of different meaning fall together ("used", "us")."""
 _WORD = re.compile(r"[^\W\d_]+")
 _LOOKED_AT = 2_000  # words
-_LEAST = 0.12  # of the words of a text are small ones of its language
+_MIN_SHARE = 0.12  # of the words of a text are small ones of its language
 
 
 class Morphology:
@@ -69,7 +69,7 @@ class Morphology:
     def stem(self, word: str) -> str:
         """Return what the forms of a word in small letters have in common."""
         for particle in self._particles:
-            if word.startswith(particle) and len(word) - len(particle) >= SHORTEST_STEM:
+            if word.startswith(particle) and len(word) - len(particle) >= MIN_STEM_LENGTH:
                 return particle + self._verb(word.removeprefix(particle))
         return self._verb(word)
 
@@ -90,7 +90,7 @@ class Morphology:
             return known
         for syllable in self._participles:
             rest = word.removeprefix(syllable)
-            if rest != word and len(rest) > SHORTEST_STEM and rest.endswith(("t", "en")):
+            if rest != word and len(rest) > MIN_STEM_LENGTH and rest.endswith(("t", "en")):
                 return self._verb(rest)
         for prefix in self._prefixes:
             if word.startswith(prefix) and (known := self._known(word.removeprefix(prefix))):
@@ -104,12 +104,12 @@ class Morphology:
 
     def _stem(self, word: str) -> str:
         for ending in self._endings:
-            if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
+            if word.endswith(ending) and len(word) - len(ending) >= MIN_STEM_LENGTH:
                 word = word.removesuffix(ending)
                 break
-        if len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] in self._doubled:
+        if len(word) > MIN_STEM_LENGTH and word[-1] == word[-2] and word[-1] in self._doubled:
             word = word[:-1]
-        if len(word) <= SHORTEST_STEM:
+        if len(word) <= MIN_STEM_LENGTH:
             return word
         word = word.removesuffix(self._dropped)
         return word[: -len(self._changed[0])] + self._changed[1] if word.endswith(self._changed[0]) else word
@@ -140,7 +140,7 @@ class Language:
         """Return what the forms of one word have in common."""
         found = self._keys.get(word)
         if found is None:
-            if len(self._keys) >= MOST_KEYS:
+            if len(self._keys) >= MAX_KEYS:
                 self._keys.clear()
             found = self._keys[word] = self._make_key(word)
         return found
@@ -255,4 +255,4 @@ def text_language(text: str) -> str | None:
     counts = {code: sum(language_of(code).says_nothing(word) for word in words) for code in LANGUAGES}
     best = max(counts, key=lambda code: counts[code])
     others = max((count for code, count in counts.items() if code != best), default=0)
-    return best if counts[best] >= _LEAST * len(words) and counts[best] > others else None
+    return best if counts[best] >= _MIN_SHARE * len(words) and counts[best] > others else None

@@ -19,8 +19,8 @@ from storymesh.evaluation.answers import AnswerFile
 from storymesh.evaluation.baselines import baseline_book, baseline_predictions
 from storymesh.evaluation.citations import NUMBERED, CaseIds, find_citations
 from storymesh.evaluation.facts import AnswerFacts, check_answer, value_counts
+from storymesh.evaluation.parsed_answers import ParsedAnswers, parse_answers
 from storymesh.evaluation.questions import TASKS, Book, QuestionSet, Task, chat_messages, question_set
-from storymesh.evaluation.readings import Readings, read_texts
 from storymesh.evaluation.scores import Bootstrap, Predictions, Score, Scores, score_predictions
 from storymesh.evaluation.truth import Truth, score_truth
 from storymesh.release.catalog import Release, report_damage
@@ -184,7 +184,7 @@ def _score(
     questions = loaded.questions
     table = questions.questions
     texts = pa.array([answers.texts.get(name) for name in table["id"].to_pylist()], pa.string())
-    read = read_texts(texts, questions.actions)
+    read = parse_answers(texts, questions.actions)
     weights = np.zeros((len(read.choice), len(questions.actions)))
     named = read.choice >= 0
     weights[np.flatnonzero(named), read.choice[named]] = 1.0
@@ -208,7 +208,7 @@ def _score(
     )
 
 
-def _score_order(questions: QuestionSet, read: Readings) -> Scores:
+def _score_order(questions: QuestionSet, read: ParsedAnswers) -> Scores:
     """names the first: of the answers that name one of the listed actions, those that name the first of the list; by
     chance it is one in as many as there are (`names the first by chance`)."""
     labels = list(questions.actions.values())
@@ -294,7 +294,7 @@ def _score_facts(questions: QuestionSet, facts: Mapping[int, AnswerFacts], foret
 
 
 def _scored(
-    loaded: ReleaseQuestions, row: int, texts: pa.Array, read: Readings, facts: Mapping[int, AnswerFacts]
+    loaded: ReleaseQuestions, row: int, texts: pa.Array, read: ParsedAnswers, facts: Mapping[int, AnswerFacts]
 ) -> ScoredAnswer:
     questions = loaded.questions
     asked = questions.questions.slice(row, 1).to_pylist()[0]

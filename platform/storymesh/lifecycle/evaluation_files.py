@@ -12,8 +12,8 @@ from storymesh.release.report.page import render_page
 RESULTS = "results.json"
 PAGE = "results.html"
 TEMPLATE = Path(__file__).with_name("evaluation.html.jinja")
-MOST_ANSWERS = 100  # of a book
-LONGEST_ANSWER = 3_000  # characters that are shown
+MAX_ANSWERS = 100  # of a book
+MAX_ANSWER_LENGTH = 3_000  # characters that are shown
 
 
 def evaluation_as_dict(evaluation: EvaluationResult) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def _result(result: BookResult) -> dict[str, Any]:
 def _shown(result: BookResult) -> list[ScoredAnswer]:
     """Return the answers of a book that the page shows: the wrong ones first, and so many as it carries."""
     wrong_first = sorted(result.answers, key=lambda answer: answer.correct is not False)
-    return [_shortened(answer) for answer in wrong_first[:MOST_ANSWERS]]
+    return [_shortened(answer) for answer in wrong_first[:MAX_ANSWERS]]
 
 
 def _shortened(item: ScoredAnswer) -> ScoredAnswer:
-    if item.answer is None or len(item.answer) <= LONGEST_ANSWER:
+    if item.answer is None or len(item.answer) <= MAX_ANSWER_LENGTH:
         return item
-    return replace(item, answer=f"{item.answer[:LONGEST_ANSWER]}…")
+    return replace(item, answer=f"{item.answer[:MAX_ANSWER_LENGTH]}…")

@@ -21,7 +21,7 @@ from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files, unportable_configs, unportable_files
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.mesh.residency_findings import residency_findings
-from storymesh.mesh.sound_part import SoundPart, sound_part
+from storymesh.mesh.valid_part import ValidPart, valid_part
 from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
@@ -45,7 +45,7 @@ def check_files(root: Path, *, ask_dbt: bool = False) -> list[Finding]:
     return sorted({*findings, *dbt_verdicts(part.mesh, ask=ask_dbt)})
 
 
-def load_checked(root: Path) -> tuple[SoundPart, list[Finding]]:
+def load_checked(root: Path) -> tuple[ValidPart, list[Finding]]:
     """Return the part of the mesh at `root` that has no errors, and every finding, as `check_files`."""
     mesh, findings = read_mesh(root)
     errors = blocking_findings(findings)
@@ -53,7 +53,7 @@ def load_checked(root: Path) -> tuple[SoundPart, list[Finding]]:
     settled = all(finding.location.path != SETTINGS_FILE for finding in errors)
     more = check_mesh(mesh) if settled else _file_findings(mesh.root)
     found = sorted({*findings, *more})
-    return sound_part(mesh, found), found
+    return valid_part(mesh, found), found
 
 
 def count_definitions(root: Path) -> dict[str, int]:

@@ -14,10 +14,10 @@ from storymesh.errors import NotPublished
 from storymesh.federation.gate import admit, write_receipt
 from storymesh.federation.plan import TransferPlan
 from storymesh.federation.receipts import Leaving, Receipt
-from storymesh.mesh.case_reach import CaseReach, WantedRows
 from storymesh.mesh.in_place_rules import RoleRules
 from storymesh.mesh.leaving_requests import leaving_requests
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.reachable_rows import ReachableRowFinder, ReachableRows
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.extracts import ExtractStore
 from storymesh.product.in_place import Fetching, contract_of_columns, fetch_extract
@@ -96,12 +96,12 @@ class RolesInPlace:
         write_atomically(self._path, text + "\n")
         return {role: snapshots[role] for role in plans}
 
-    def wanted_rows(self, role: str, snapshots: Mapping[str, Snapshot]) -> WantedRows:
+    def wanted_rows(self, role: str, snapshots: Mapping[str, Snapshot]) -> ReachableRows:
         """Return which rows of a role the cases can link that the snapshots of the roles before it have."""
         contract = self.mesh.contract(self.typed.narrative.cast[role].product)
         columns = list(contract_of_columns(contract, self._columns(role)).properties)
         with self.mesh.open_engine() as engine:
-            return CaseReach(self.mesh, self.typed, snapshots, engine).wanted(role, columns)
+            return ReachableRowFinder(self.mesh, self.typed, snapshots, engine).wanted(role, columns)
 
     def _require_admitted(self) -> None:
         residency = self.mesh.residency

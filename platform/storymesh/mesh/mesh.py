@@ -169,7 +169,7 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
     findings = reader.findings
     unread = frozenset(filter(None, (_unread(finding) for finding in findings if finding.severity == "error")))
 
-    reader.check_seats(settings)
+    reader.check_premise_narratives(settings)
 
     def whole(id_: str) -> bool:
         return not unread & {id_, id_.partition(".")[0]}

@@ -14,7 +14,7 @@ from storymesh.errors import Finding
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
 
-MOST_FILES = 50_000
+MAX_FILES = 50_000
 _SKIPPED = frozenset({"target", "dbt_packages", "dbt_modules", "sources", "node_modules", "logs"})
 _YAML = re.compile(r".+\.ya?ml", re.IGNORECASE)
 # A kind of definition: how its file's name looks, also misspelt, where its files are read, and what that is in words.
@@ -107,7 +107,7 @@ def definition_files(root: Path) -> Iterator[str]:
     """Yield the paths of the files that people write: those of the root itself, below its three folders, and below
     those whose name is nearly one of theirs."""
     yield from sorted(entry.name for entry in os.scandir(root) if entry.is_file(follow_symlinks=False))
-    left = MOST_FILES
+    left = MAX_FILES
     for part in (*_PARTS, *sorted(entry.name for entry in os.scandir(root) if _MISSPELT.fullmatch(entry.name))):
         for folder, folders, names in os.walk(root / part):
             folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and name not in _SKIPPED)

@@ -74,7 +74,7 @@ class DefinitionReader:
         self._settings_document = document
         return settings
 
-    def check_seats(self, settings: Settings) -> None:
+    def check_premise_narratives(self, settings: Settings) -> None:
         """Note each narrative that a premise names and that has no folder."""
         known = [path.name.replace("_", "-") for path in (self.root / "narratives").iterdir() if path.is_dir()]
         for name, premise in settings.premises.items():

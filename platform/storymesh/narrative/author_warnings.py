@@ -17,7 +17,7 @@ from storymesh.narrative.typed_record import TypedRecord
 from storymesh.narrative.typed_template import TypedTemplate
 from storymesh.narrative.used_columns import linking_columns, record_columns
 
-MOST = 0.5  # the share of the days of validation that an embargo may take without a word
+MAX_EMBARGO_SHARE = 0.5  # the share of the days of validation that an embargo may take without a word
 OUTCOME = "outcome"
 HINT = (
     "say what earlier cases showed (`precedents`); to imitate what worked, give the record `where: outcome.worked` and "
@@ -158,7 +158,7 @@ def _empty_splits(narrative: Narrative) -> Iterator[Finding]:
         message = "no config can have records in validation: it begins when test does"
         at = narrative.at("dataset", "split", "validation")
         yield Finding(at, "empty-split", message, "give the two different days", "warning")
-    elif narrative.case.closes is not None and split.embargo > MOST * period:
+    elif narrative.case.closes is not None and split.embargo > MAX_EMBARGO_SHARE * period:
         at = narrative.at("dataset", "split", "embargo")
         if split.embargo >= period:
             message = (

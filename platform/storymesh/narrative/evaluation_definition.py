@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import Field, model_validator
 
 from storymesh.document import Definition, ExpressionText
-from storymesh.narrative.formats.evaluation import MOST_WORDINGS
+from storymesh.narrative.formats.evaluation import MAX_WORDINGS
 from storymesh.narrative.template_files import Template
 
 EVALUATION_CONFIG = "eval"
@@ -38,7 +38,7 @@ class Evaluation(Definition):
 
     strata: tuple[ExpressionText, ...] = ()
     each: int = Field(default=20, ge=1, le=10_000)
-    wordings: int = Field(default=1, ge=1, le=MOST_WORDINGS)
+    wordings: int = Field(default=1, ge=1, le=MAX_WORDINGS)
     tasks: EvaluationTasks
     system: Template | None = None
     context: Template | None = None

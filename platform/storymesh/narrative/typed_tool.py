@@ -18,7 +18,7 @@ from storymesh.narrative.formats.format import RecordFormat
 from storymesh.narrative.formats.tool_calls import ARGUMENTS, CalledTool, ToolFormat
 from storymesh.narrative.tool_definition import Tool
 
-MOST_LABELS = 50  # codes whose meaning the declaration of a tool tells
+MAX_LABELS = 50  # codes whose meaning the declaration of a tool tells
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _property(value: StaticValue, description: str) -> dict[str, Any]:
         written["enum"] = sorted(value.codes)
     labels = value.type.labels if isinstance(value.type, Text) else {}
     told = [f"{code}: {labels[code]}" for code in written.get("enum", ()) if labels.get(code, code) != code]
-    meaning = "; ".join(told) if len(told) <= MOST_LABELS else ""
+    meaning = "; ".join(told) if len(told) <= MAX_LABELS else ""
     if words := description or meaning:
         written["description"] = words
     return written

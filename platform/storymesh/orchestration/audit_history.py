@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from storymesh.catalogue.audits import MOST_AUDITS, Audit, AuditedCheck, AuditHistory
+from storymesh.catalogue.audits import MAX_AUDITS, Audit, AuditedCheck, AuditHistory
 from storymesh.contract.definition import Contract
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.instance import dagster_home
@@ -37,7 +37,7 @@ def _audits(instance: "dg.DagsterInstance", contract: Contract) -> list[Audit]:
     moments: dict[str, float] = {}
     for place, (name, check) in enumerate(checks_by_name(contract).items()):  # in the order of the contract's checks
         history = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(key, name), limit=MOST_AUDITS
+            dg.AssetCheckKey(key, name), limit=MAX_AUDITS
         )
         for record in history:
             if record.event is None or record.event.asset_check_evaluation is None:
@@ -50,7 +50,7 @@ def _audits(instance: "dg.DagsterInstance", contract: Contract) -> list[Audit]:
             moments[record.run_id] = max(moments.get(record.run_id, 0.0), record.event.timestamp)
     published = {
         record.run_id: record.asset_materialization.metadata
-        for record in instance.fetch_materializations(key, limit=MOST_AUDITS).records
+        for record in instance.fetch_materializations(key, limit=MAX_AUDITS).records
         if record.asset_materialization is not None
     }
     audits = []
@@ -59,7 +59,7 @@ def _audits(instance: "dg.DagsterInstance", contract: Contract) -> list[Audit]:
         rows, quarantined = _number(metadata.get("dagster/row_count")), _number(metadata.get("quarantined_rows"))
         at = datetime.fromtimestamp(int(moments[run_id]), UTC).replace(tzinfo=None)
         audits.append(Audit(run_id, at, rows, quarantined, checks))
-    return sorted(audits, key=lambda audit: (audit.at, audit.run_id))[-MOST_AUDITS:]
+    return sorted(audits, key=lambda audit: (audit.at, audit.run_id))[-MAX_AUDITS:]
 
 
 def _number(value: Any) -> int | None:

@@ -25,7 +25,7 @@ from storymesh.orchestration.run_monitor import abandoned_runs, executor
 
 _PROCESSES = Path("/proc")  # of Linux; elsewhere nobody is warned
 _GUARDED = "storymesh.orchestration.guarded_dagster"
-_MOST_PARENTS = 32
+_MAX_PARENTS = 32
 _LOG = logging.getLogger("storymesh")
 
 
@@ -146,7 +146,7 @@ def warn_of_unguarded_server() -> None:
 def is_below_unguarded_server(process: int, processes: Path = _PROCESSES) -> bool:
     """Return True if `process` or one above it is `dagster dev` or `dagster-webserver`, and none is the guarded one."""
     found = False
-    for _ in range(_MOST_PARENTS):
+    for _ in range(_MAX_PARENTS):
         try:
             words = (processes / str(process) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             # The name in brackets may hold anything: what follows the last one is the state and the parent.

@@ -35,7 +35,7 @@ from storymesh.orchestration.browser_guard import BrowserGuard
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliResource
 
-SEEN_IN = {"dagster": "1.13", "dagster-dbt": "0.29"}
+TESTED_VERSIONS = {"dagster": "1.13", "dagster-dbt": "0.29"}
 RETRIES_ENABLED = RetryMode.ENABLED
 DBT_VERSION = "dbt.version"  # the module by which dagster_dbt knows that dbt-core is installed
 SQLITE_STORAGES = (
@@ -135,7 +135,7 @@ def assign_free_pool_slots(instance: dg.DagsterInstance) -> None:
 
 
 @contextmanager
-def idle_pool_waiting() -> Iterator[None]:
+def sleep_in_pool_waits() -> Iterator[None]:
     """Let steps that wait for a pool sleep until they ask again.
 
     Dagster takes the least of zero and the seconds until then, so that a waiting run keeps a processor busy. Its
@@ -153,13 +153,13 @@ def _seconds_to_next_claim(self: InstanceConcurrencyContext) -> float:
     return max(0.0, min(self._pending_timeouts.values(), default=0.0) - time.time())
 
 
-class _KeptConnections(QueuePool):
+class _PersistentPool(QueuePool):
     """Connections that stay open when their engine is disposed of, as Dagster does after each use."""
 
     def dispose(self) -> None:
         """Close nothing."""
 
-    def recreate(self) -> "_KeptConnections":
+    def recreate(self) -> "_PersistentPool":
         return self
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class _KeptConnections(QueuePool):
 
 
 @contextmanager
-def kept_database_engines() -> Iterator[None]:
+def persistent_database_engines() -> Iterator[None]:
     """Let Dagster use one engine of SQLAlchemy, and its connections, for each of its SQLite files.
 
     It makes an engine and a connection for every event that it stores or looks for. Each engine compiles all its
@@ -183,7 +183,7 @@ def kept_database_engines() -> Iterator[None]:
 
     def kept_engine(url: str, **options: Any) -> Any:
         if url not in engines:
-            engines[url] = create_engine(url, **{**options, "poolclass": _KeptConnections})
+            engines[url] = create_engine(url, **{**options, "poolclass": _PersistentPool})
         return engines[url]
 
     for module in modules:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 
-def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+def is_lineage_enabled(environment: Mapping[str, str] = os.environ) -> bool:
     """Return True if the environment names a place for events, in any of the ways that OpenLineage's client knows."""
     named = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
     off = environment.get("OPENLINEAGE_DISABLED", "").lower() in ("true", "1")

@@ -10,7 +10,7 @@ import dagster as dg
 
 from storymesh.errors import DefinitionErrors, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, read_mesh
-from storymesh.mesh.sound_part import sound_part
+from storymesh.mesh.valid_part import valid_part
 from storymesh.orchestration.assets.keys import product_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.failures import as_dagster_failure
@@ -96,7 +96,7 @@ def mesh_of_location(root: Path, name: str) -> Mesh:
     if mesh is not None and mesh.root == root:
         return mesh
     whole, findings = read_mesh(root)
-    part = sound_part(whole, findings)
+    part = valid_part(whole, findings)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and (name in part.left_out or (name == NARRATIVES and not part.mesh.narratives)):
         raise DefinitionErrors(errors)

@@ -18,7 +18,7 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from storymesh.orchestration.dagster_internals import asset_keys_of_step
-from storymesh.orchestration.lineage_settings import is_wanted
+from storymesh.orchestration.lineage_settings import is_lineage_enabled
 from storymesh.printable import printable
 from storymesh.redaction import redact
 
@@ -62,7 +62,7 @@ def open_client() -> "OpenLineageClient":
 
 def lineage_listener(job: dg.JobDefinition, run_id: str) -> EventListener:
     """Return the listener for every event of a run, in order. It raises nothing."""
-    if not is_wanted():
+    if not is_lineage_enabled():
         return lambda _: None
     emitter = _LineageEmitter(job, run_id)
 

@@ -10,8 +10,8 @@ import dagster as dg
 from storymesh.orchestration.dagster_internals import (
     RETRIES_ENABLED,
     InProcessExecutor,
-    idle_pool_waiting,
-    kept_database_engines,
+    persistent_database_engines,
+    sleep_in_pool_waits,
 )
 from storymesh.orchestration.instance import close_abandoned_runs, hold_run_lock
 from storymesh.orchestration.openlineage import lineage_listener
@@ -27,9 +27,9 @@ class LockedInProcessExecutor(InProcessExecutor):
         steps: Any = super().execute(plan_context, execution_plan)
         home = Path(plan_context.instance.root_directory)
         with (
-            kept_database_engines(),
+            persistent_database_engines(),
             hold_run_lock(home, plan_context.run_id),
-            idle_pool_waiting(),
+            sleep_in_pool_waits(),
             closing(steps) as events,
         ):
             for event in events:

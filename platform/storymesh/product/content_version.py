@@ -27,7 +27,7 @@ class FileDigests:
     def __init__(self, engine: Engine, contract: Contract) -> None:
         self._engine = engine
         self._schema = arrow_schema(contract)
-        self._written = engine.digest_of_parts(self._schema)
+        self._written = engine.part_digests(self._schema)
         self._paths: set[str] = set()
 
     def add(self, path: str, rows: "pa.Table") -> None:

@@ -12,11 +12,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from storymesh.file_lock import hold_lock_to_the_end
+from storymesh.file_lock import hold_lock_until_exit
 from storymesh.process_environment import scrubbed_environment
 from storymesh.product.dbt_server import OF_THE_RUN, Request, ask_server, limit_time, server_address
 
-_LONGEST_S = 2**31 - 1
+_MAX_SECONDS = 2**31 - 1
 
 
 def dbt_command(folder: str, home: str, names: str, seconds: float) -> list[str]:
@@ -40,9 +40,9 @@ def main() -> None:
     # Of models that are built alone, a test that also reads others would fail on those that are not there yet.
     kept = scrubbed_environment(home, names={*names.split(","), *OF_THE_RUN})
     environment = {"DBT_INDIRECT_SELECTION": "buildable", **kept}
-    limit = min(int(seconds), _LONGEST_S)
+    limit = min(int(seconds), _MAX_SECONDS)
     if "build" in arguments:  # a killed run leaves its dbt behind, which may not have opened the database yet
-        hold_lock_to_the_end(Path(home).with_name("build.lock"))
+        hold_lock_until_exit(Path(home).with_name("build.lock"))
     if server and (code := ask_server(server, Request(arguments, environment, folder, limit))) is not None:
         _end_as(code)
     os.chdir(folder)

@@ -229,7 +229,7 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
     if done.returncode == 0:
         return
     if was_ended(done.returncode):
-        raise took_too_long(project, command, project.log_path)
+        raise timeout_error(project, command, project.log_path)
     errors = (
         failed_nodes(project)
         or _logged_errors(done.stdout, project.folder)
@@ -247,7 +247,7 @@ class DbtRefused(TransformFailed):
         super().__init__(message, f"log: {project.log_path}")
 
 
-def took_too_long(project: DbtProject, command: str, logs: Path) -> TransformFailed:
+def timeout_error(project: DbtProject, command: str, logs: Path) -> TransformFailed:
     """Return the error of a dbt that was ended by its limit of time, with the models that it was at."""
     log = logs / "dbt.log"
     running: dict[str, None] = {}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from storymesh.process_environment import scrubbed_environment
-from storymesh.product.dbt_rehearsal import rehearse, what_a_fork_shares
+from storymesh.product.dbt_warmup import fork_unsafe_state, warm_up
 from storymesh.temporary_folder import temporary_folder
 
 # What an orchestrator tells dbt about the run. Others that begin with DBT_ may be secrets of whoever runs it.
@@ -153,9 +153,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the owner does with it
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     listener = socket.socket(fileno=int(sys.argv[1]))
-    before = what_a_fork_shares()
-    rehearse(Path.home() / "rehearsal")
-    if what_a_fork_shares() != before:
+    before = fork_unsafe_state()
+    warm_up(Path.home() / "rehearsal")
+    if fork_unsafe_state() != before:
         sys.exit()  # each dbt starts by itself then
     gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from now on it ends with its standard input

@@ -23,7 +23,7 @@ from storymesh.errors import AuditRefused
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.link_prices import ALIKE, LinkPrices
 from storymesh.federation.open import ServerTable, open_server_table
-from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
+from storymesh.federation.plan import ALL, WHERE, FetchStrategies, TransferPlan
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, RuledTable, SelectiveTable, TransferEstimate
@@ -161,7 +161,7 @@ class _Transfer:
             unique = {check.reason for check in checks_of(own) if isinstance(check.test, UniqueValues)}
             if unique & audit.broken.keys():
                 wanted = EVERY_ROW  # or nobody would see what a row repeats
-        ways = Ways.of(_decided(wanted, self.product, table))
+        ways = FetchStrategies.of(_decided(wanted, self.product, table))
         sent = fetching.before_sending() if table.sends_keys and wanted.keys else ()
         choose = self._chooser(own)
         estimates = table.estimate(choose, ways.selections)
@@ -170,7 +170,7 @@ class _Transfer:
         chosen = ways.choose(estimates, fetching.prices)
         selection = ways.selections[chosen]
         if isinstance(table, RuledTable):
-            rows, audit = table.open_held(choose, selection, fetching.rules)
+            rows, audit = table.open_audited(choose, selection, fetching.rules)
         else:
             rows = table.open_selected(choose, selection)
         plan = self._plan(own).ended(
@@ -213,7 +213,7 @@ def _decided(wanted: RowSelection, product: Product, table: ServerTable) -> RowS
     return wanted if isinstance(table, SelectiveTable) and table.sends_keys else replace(wanted, times=None)
 
 
-def _notes(ways: Ways, estimates: Mapping[str, TransferEstimate]) -> Iterator[str]:
+def _notes(ways: FetchStrategies, estimates: Mapping[str, TransferEstimate]) -> Iterator[str]:
     """Yield what the estimates do not rest on, and what the server does not select by."""
     yield from dict.fromkeys(one.doubt for one in estimates.values() if one.doubt)
     if WHERE in ways.selections and WHERE not in estimates:

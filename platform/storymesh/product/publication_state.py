@@ -99,7 +99,7 @@ class PublicationState:
             checks=results,
         )
 
-    def has_told(self, publication: Publication) -> bool:
+    def is_noted(self, publication: Publication) -> bool:
         """Return True if each check of a publication has passed or failed when its outcome was last noted, as now."""
         note = self._read_note()
         return note is not None and _verdicts(note.results) == _verdicts(publication.checks)
@@ -108,7 +108,7 @@ class PublicationState:
         """Note how the checks of an unchanged publication come out now, where one that depends on the moment comes out
         otherwise than before."""
         note = self._read_note()
-        if note is not None and not self.has_told(publication):
+        if note is not None and not self.is_noted(publication):
             write_atomically(self._path, note.model_copy(update={"results": _noted(publication)}).model_dump_json())
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_TEXTS = 200_000
 FILE, LINE = "storymesh:file", "storymesh:line"
 _EXAMPLES = 3
-_LONGEST_EXAMPLE = 60
+_MAX_EXAMPLE_LENGTH = 60
 
 
 class RowFinder(Protocol):
@@ -77,7 +77,7 @@ class UncastableValues:
         found: dict[str, None] = {}
         for part in self._texts.get(name, ()):
             for text in part.slice(0, MAX_TEXTS // 100).to_pylist():
-                found.setdefault(shortened(text, _LONGEST_EXAMPLE))
+                found.setdefault(shortened(text, _MAX_EXAMPLE_LENGTH))
                 if len(found) == _EXAMPLES:
                     return list(found)
         return list(found)

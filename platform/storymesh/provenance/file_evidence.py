@@ -15,7 +15,7 @@ from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.dataset.tables import published_rows
 from storymesh.engine.engine import Engine
 from storymesh.files.place import describe_place
-from storymesh.files.visible_evidence import is_how_alone_shown
+from storymesh.files.visible_evidence import is_only_method_visible
 from storymesh.provenance.row_values import read_rows
 
 
@@ -93,7 +93,7 @@ class EvidenceLookup:
         found, contract = self._rows[role][key].get(column), self._build.contracts[role]
         if found is None or contract.evidence is None:
             return None
-        return FileEvidence(found.how, hidden=True) if is_how_alone_shown(contract, column) else found
+        return FileEvidence(found.how, hidden=True) if is_only_method_visible(contract, column) else found
 
     def _evidence(self, item: Mapping[str, Any], hidden: bool) -> FileEvidence:
         named = {field.name: item.get(field.name) for field in fields(FileEvidence) if field.name != "hidden"}

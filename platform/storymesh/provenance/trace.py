@@ -90,7 +90,7 @@ class Tracer:
     def __exit__(self, *exception: Any) -> None:
         self._engine.__exit__(*exception)
 
-    def hold_cases(self, case_ids: Collection[str]) -> None:
+    def preload_cases(self, case_ids: Collection[str]) -> None:
         """Read these cases, and what they quote, once for all configs that are traced next."""
         cases = cases_with_precedents(self._build, self._engine)
         held = self._engine.materialize(cases.filter(cases["case_id"].isin(sorted(case_ids))))

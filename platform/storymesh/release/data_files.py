@@ -72,7 +72,7 @@ class DataFiles:
         aside = _RowsAside()
         with open_rows(records, without=BUILD_COLUMNS, plain=["id"]) as rows, closing(aside):
             stream = RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow())
-            digest = self.engine.digest_of_parts(rows.schema)
+            digest = self.engine.part_digests(rows.schema)
             kept = self._kept(_judged(rows.batches(BATCH), stream), aside, digest)
             written = rows.coded_schema.remove(rows.coded_schema.get_field_index(UNWRITTEN))
             try:

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstra
 
 from storymesh.errors import StorymeshError
 from storymesh.evaluation.baselines import BASELINES, TrainedAction, baseline_book, baseline_predictions
-from storymesh.evaluation.questions import MOST_ACTIONS, question_set
+from storymesh.evaluation.questions import MAX_ACTIONS, question_set
 from storymesh.evaluation.scores import score_predictions
 from storymesh.input_file import InputFileRefused, read_input
 
 EVALUATION_DOCUMENT = "evaluation.json"
 HARNESS_FOLDER = "lm_eval"
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 _Words = Annotated[str, StringConstraints(max_length=2_000)]
 
 
@@ -50,7 +50,7 @@ class EvaluationDocument(_Frozen):
     """The content of `evaluation.json`. `actions`: code -> label. `questions`: task -> how many. `strata`: stratum ->
     its cases. `table`: the outcomes of train. `baselines`: baseline -> task -> figure."""
 
-    actions: Annotated[Mapping[_Words, _Words], Field(max_length=MOST_ACTIONS)]
+    actions: Annotated[Mapping[_Words, _Words], Field(max_length=MAX_ACTIONS)]
     questions: Mapping[_Words, NonNegativeInt]
     strata: Mapping[_Words, NonNegativeInt]
     table: tuple[TableRow, ...]
@@ -100,7 +100,7 @@ def read_evaluation_document(folder: Path) -> EvaluationDocument:
     """Return `evaluation.json` of a release. Raises StorymeshError when it is missing or damaged."""
     path = folder / EVALUATION_DOCUMENT
     try:
-        return EvaluationDocument.model_validate_json(read_input(path, folder, MOST_BYTES, links=False))
+        return EvaluationDocument.model_validate_json(read_input(path, folder, MAX_BYTES, links=False))
     except InputFileRefused as refused:
         words = f"the release has no {EVALUATION_DOCUMENT} that can be read: the file {refused.reason}"
         raise StorymeshError(words, "make it again with `evaluation:` in its narrative.yaml") from None

@@ -23,8 +23,8 @@ ANSWERS_FOLDER = "answers"  # the answers of language models, one file for each 
 DEFINITION_FOLDER = "definition"  # the definition that the release was made from
 EVALUATION_HASHES = "evaluation.parquet"  # inside the definition
 RELEASE_FOLDER = re.compile(r"(?P<narrative>[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})-r(?P<number>[1-9][0-9]{0,8})")
-MOST_ENTRIES = 100_000
-DEEPEST_FOLDER = 16
+MAX_ENTRIES = 100_000
+MAX_FOLDER_DEPTH = 16
 
 
 def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
@@ -59,8 +59,8 @@ def list_entries(folder: Path) -> dict[str, os.stat_result]:
                 name = f"{prefix}{entry.name}"
                 if entry.name.startswith(".") and not prefix.startswith(f"{DEFINITION_FOLDER}/"):
                     continue
-                if len(entries) + len(pending) > MOST_ENTRIES or name.count("/") > DEEPEST_FOLDER:
-                    words = f"{folder} is no release: it has more than {MOST_ENTRIES:,} files, or folders too deep"
+                if len(entries) + len(pending) > MAX_ENTRIES or name.count("/") > MAX_FOLDER_DEPTH:
+                    words = f"{folder} is no release: it has more than {MAX_ENTRIES:,} files, or folders too deep"
                     raise TooLarge(words, "name the folder of one release")
                 if entry.is_dir(follow_symlinks=False):
                     pending.append((f"{name}/", Path(entry.path)))

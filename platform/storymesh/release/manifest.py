@@ -33,7 +33,7 @@ from storymesh.release.layout import MANIFEST, RELEASE_FOLDER, SIGNATURES
 
 CASE = "case"  # stands in `drops` for the cases themselves, beside the configs
 DIGEST_FORM = "storymesh-release-1"
-MOST_BYTES = 64 * 2**20  # of a manifest
+MAX_BYTES = 64 * 2**20  # of a manifest
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}){0,15}")
 _HINT = "cut the release again, or remove its folder"
 
@@ -51,13 +51,13 @@ def _require_plain(text: str) -> str:
 
 
 # Every text of a manifest is one of these. Messages print them, and folders, files and columns are named by some.
-_LONGEST_NAME = 200
-_NarrativeId = Annotated[str, StringConstraints(pattern=ID.pattern, max_length=_LONGEST_NAME)]
+_MAX_NAME_LENGTH = 200
+_NarrativeId = Annotated[str, StringConstraints(pattern=ID.pattern, max_length=_MAX_NAME_LENGTH)]
 _Version = Annotated[str, StringConstraints(pattern=f"^{RELEASE_FOLDER.pattern}$")]
 _NarrativeVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
-_Name = Annotated[str, StringConstraints(pattern=NAME.pattern, max_length=_LONGEST_NAME)]
-_Split = Annotated[str, StringConstraints(pattern="^[a-z]+$", max_length=_LONGEST_NAME)]
-_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=_LONGEST_NAME)]
+_Name = Annotated[str, StringConstraints(pattern=NAME.pattern, max_length=_MAX_NAME_LENGTH)]
+_Split = Annotated[str, StringConstraints(pattern="^[a-z]+$", max_length=_MAX_NAME_LENGTH)]
+_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=_MAX_NAME_LENGTH)]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 _Text = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_require_plain)]
 _RelativePath = Annotated[_Text, AfterValidator(_require_listed)]
@@ -253,7 +253,7 @@ def read_manifest_bytes(folder: Path) -> bytes:
     """Return the content of `release.json` as it stands there. Raises StorymeshError when it cannot be read."""
     path = folder / MANIFEST
     try:
-        return read_input(path, folder, MOST_BYTES, links=False)
+        return read_input(path, folder, MAX_BYTES, links=False)
     except InputFileRefused as refused:
         raise StorymeshError(f"{path} cannot be read: the file {refused.reason}", refused.hint or _HINT) from None
 

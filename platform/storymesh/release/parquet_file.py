@@ -16,9 +16,9 @@ from storymesh.release.manifest import printable_value
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_FOOTER_BYTES = 16 * 2**20
-MOST_COLUMNS = 5_000  # with those inside of others
-LONGEST_NAME = 255
+MAX_FOOTER_BYTES = 16 * 2**20
+MAX_COLUMNS = 5_000  # with those inside of others
+MAX_NAME_LENGTH = 255
 ROWS_OF_BYTE = 16  # an id compresses to about a byte
 ROWS_BEYOND = 1_000_000
 OPENED_RATIO = 2_000  # uncompressed bytes for each byte of the file; texts of one template reach some hundred
@@ -34,9 +34,9 @@ def parquet_faults(file: BinaryIO) -> Iterator[str]:
 
     size = file.seek(0, os.SEEK_END)
     try:
-        require_footer(file, MOST_FOOTER_BYTES)
+        require_footer(file, MAX_FOOTER_BYTES)
         metadata = pq.read_metadata(file)
-        if metadata.num_columns > MOST_COLUMNS:
+        if metadata.num_columns > MAX_COLUMNS:
             yield f"has {metadata.num_columns:,} columns, more than any release has"
             return
         schema = metadata.schema.to_arrow_schema()
@@ -61,7 +61,7 @@ def _schema_faults(schema: "pa.Schema") -> Iterator[str]:
     if len(set(schema.names)) < len(schema.names):
         yield "has two columns of one name"
     for field in schema:
-        if not NAME.fullmatch(field.name) or len(field.name) > LONGEST_NAME:
+        if not NAME.fullmatch(field.name) or len(field.name) > MAX_NAME_LENGTH:
             yield f"has a column {printable_value(repr(field.name))}, which no format of records has"
             return
         if fault := _type_fault(field.type):
@@ -92,7 +92,7 @@ def _type_fault(kind: "pa.DataType") -> str | None:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(name) and len(name) <= LONGEST_NAME and name.isprintable() and _QUOTES.isdisjoint(name)
+    return bool(name) and len(name) <= MAX_NAME_LENGTH and name.isprintable() and _QUOTES.isdisjoint(name)
 
 
 def _foreign_feature(metadata: bytes) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from storymesh.dataset.template_profile import ConfigCost, LineCost, OuterLoop
 from storymesh.location import Location
 
-MOST_HINTS = 5  # of a config
+MAX_HINTS = 5  # of a config
 ROLE_ROWS = 100  # of a case, on average
 ROLE_BYTES = 2_048  # of a case, where they are most of it
 
@@ -51,7 +51,7 @@ def find_hints(roles: Iterable[RoleCost], templates: Iterable[ConfigCost]) -> It
     for template in templates:
         costly = [line for line in template.lines if line.is_costly]
         causes = [line for line in costly if not any(_is_inside(o, line) or _is_condition(line, o) for o in costly)]
-        for line in sorted(causes, key=lambda line: line.total, reverse=True)[:MOST_HINTS]:
+        for line in sorted(causes, key=lambda line: line.total, reverse=True)[:MAX_HINTS]:
             yield Hint(template.config, line.location, _line_words(line), _line_advice(line, template))
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 SAMPLE = 2_000  # answers; with 5,000 the share is the same within a hundredth and a release takes a tenth longer
 SHARED = 10  # other answers that say the same make it something to learn
 BOUND = 0.05  # of the characters of all answers
-LEAST = 10 * SHARED  # answers, for a warning: among fewer hardly anything is said often enough
-MOST_PLACES = 5
+MIN_ANSWERS = 10 * SHARED  # answers, for a warning: among fewer hardly anything is said often enough
+MAX_PLACES = 5
 TAUGHT = frozenset({("option", "action")})  # what a preference is about: its label says whether it is right
 _SENTENCE_END = r"([.!?;])\s+"
 
@@ -111,7 +111,7 @@ def answers_of(record: "TypedRecord") -> "list[TextColumn]":
 def recitation_warnings(found: Mapping[str, RecitationSummary]) -> Iterator[str]:
     """Yield a sentence for each config whose answers recite more than BOUND of their characters."""
     for config, summary in found.items():
-        if summary.answers >= LEAST and summary.share > BOUND:
+        if summary.answers >= MIN_ANSWERS and summary.share > BOUND:
             most = " and ".join(list(summary.places)[:2])
             yield (
                 f"{summary.share:.0%} of what the answers of '{config}' say nobody can know from their questions, and "
@@ -231,5 +231,5 @@ def _summary(engine: "Engine", sentences: "Table", outputs: "Sequence[Output]") 
         reciting=told["answers"],
         characters=int(every["characters"]),
         recited=int(told["characters"] or 0),
-        places=dict(list(found.items())[:MOST_PLACES]),
+        places=dict(list(found.items())[:MAX_PLACES]),
     )

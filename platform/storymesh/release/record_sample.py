@@ -15,7 +15,7 @@ from storymesh.dataset.split import SPLITS
 if TYPE_CHECKING:
     from ibis.expr.types import BooleanValue, StringValue, Table
 
-MOST = 5_000  # records for training, and as many others, that anybody takes
+SAMPLE_SIZE = 5_000  # records for training, and as many others, that anybody takes
 _MARGIN = 10  # standard deviations of how many digests lie below a bound
 _DIGITS = 8  # of a digest, that a bound has
 
@@ -43,7 +43,7 @@ def sample_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _bound(count: int) -> str:
-    """Return what the digests of more than MOST of so many records lie below."""
-    if count * MOST == 0 or (share := (MOST + _MARGIN * sqrt(MOST)) / count) >= 1:
+    """Return what the digests of more than SAMPLE_SIZE of so many records lie below."""
+    if count * SAMPLE_SIZE == 0 or (share := (SAMPLE_SIZE + _MARGIN * sqrt(SAMPLE_SIZE)) / count) >= 1:
         return "g"  # above every hexadecimal digit
     return f"{int(share * 16**_DIGITS):0{_DIGITS}x}"

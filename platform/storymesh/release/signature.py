@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "STORYMESH_SIGNING_KEY_FILE"
 _LINE = re.compile(rf"(?P<key>{PUBLIC_KEY.pattern}) (?P<signature>[A-Za-z0-9+/]{{86}}==)")
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 # Public keys for which anybody can make a signature that holds: the points of small order, without their sign.
 # Source: https://eprint.iacr.org/2020/1244, table 1.
 _WEAK_KEYS = frozenset(
@@ -73,7 +73,7 @@ def signing_key(path: Path | None = None) -> "Ed25519PrivateKey | None":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(read_input(named, named.parent, _MOST_BYTES), password=None)
+        key = load_pem_private_key(read_input(named, named.parent, _MAX_BYTES), password=None)
     except InputFileRefused as refused:
         raise WrongUsage(f"the signing key cannot be read: {refused.message}", refused.hint or _MAKE_KEY) from None
     except TypeError:
@@ -103,7 +103,7 @@ def read_public_key(text: str) -> str:
     path = Path(text)
     hint = "write ed25519:… as `storymesh sign` prints it, or name the file of: openssl pkey -in KEY -pubout"
     try:
-        key = load_pem_public_key(read_input(path, path.parent, _MOST_BYTES))
+        key = load_pem_public_key(read_input(path, path.parent, _MAX_BYTES))
     except (InputFileRefused, ValueError, UnsupportedAlgorithm):
         raise WrongUsage(f"'{text[:120]}' is no public key, and no file that holds one", hint) from None
     if not isinstance(key, Ed25519PublicKey):
@@ -167,7 +167,7 @@ def _signature_lines(folder: Path) -> list[str]:
     if not (path.is_symlink() or path.exists()):
         return []
     try:
-        return read_input(path, folder, _MOST_BYTES, links=False).decode("ascii").splitlines()
+        return read_input(path, folder, _MAX_BYTES, links=False).decode("ascii").splitlines()
     except InputFileRefused as refused:
         raise StorymeshError(f"{SIGNATURES} {refused.reason}", refused.hint) from None
     except UnicodeDecodeError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storymesh.dataset.build import Build
     from storymesh.engine.engine import Engine
 
-MOST = 10  # kinds that are shown
+MAX_STRATA = 10  # kinds that are shown
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def measure_strata(build: "Build", engine: "Engine") -> tuple[Stratum, ...]:
             found += _strata(written, rows, labels)
     finally:
         engine.drop(kept)
-    return tuple(sorted(found, key=lambda stratum: (-stratum.shift, stratum.expression, stratum.value))[:MOST])
+    return tuple(sorted(found, key=lambda stratum: (-stratum.shift, stratum.expression, stratum.value))[:MAX_STRATA])
 
 
 def _strata(expression: str, rows: list[dict[str, object]], labels: Mapping[str, str]) -> list[Stratum]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRAIN = "train"
 SAMPLE = 2_500  # records of train, and of all other splits: a share is the same within two hundredths
 BOUND = 0.8
-LEAST = 50  # answers that a trick is held against, for a warning
+MIN_ANSWERS = 50  # answers that a trick is held against, for a warning
 LONGEST, FIRST, NUMBER, ACTION, FREQUENT = "longest", "first", "largest number", "action alone", "most frequent"
 TURNED = (LONGEST, FIRST, NUMBER)  # whose opposite is as easy
 OPENING = 3  # words
@@ -71,7 +71,7 @@ def trick_warnings(found: Mapping[str, TrickSummary]) -> Iterator[str]:
     """Yield a sentence for each config in which a trick is right more often than BOUND."""
     for config, summary in found.items():
         best = max(summary.right, key=lambda name: summary.right[name], default=None)
-        if best is not None and summary.answers >= LEAST and summary.right[best] > BOUND:
+        if best is not None and summary.answers >= MIN_ANSWERS and summary.right[best] > BOUND:
             yield (
                 f"'{config}' can be won by a trick: '{best}' ({TRICKS.get(best, best)}) is right in "
                 f"{summary.right[best]:.0%} of {summary.answers:,} answers, without the question"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from storymesh.engine.engine import Engine
 
-_LEAST_TEXTS = 2_000  # fewer are all searched
+_MIN_TEXTS = 2_000  # fewer are all searched
 _SAMPLE = 250  # texts, by which words are chosen; with 1,000 they are no better
 _QUESTIONS = 1_000  # by which words are chosen
 _WORDS = 12  # looked for in every text
@@ -48,7 +48,7 @@ def screen_texts(
     temporary: list[Table] = []
     size = _count_rows(engine, texts)
     try:
-        while size >= _LEAST_TEXTS:
+        while size >= _MIN_TEXTS:
             chosen = _choose_words(asked, _sample_texts(engine, samples or texts))
             sought = {sum(1 << place for place, word in enumerate(chosen) if word in words) for words in asked}
             if 0 in sought:

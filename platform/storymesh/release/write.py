@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import sync_folder, sync_tree
 from storymesh.engine.engine import Engine
 from storymesh.file_lock import hold_lock
-from storymesh.garbage_collection import seldom_collected
+from storymesh.garbage_collection import raised_gc_threshold
 from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.description import ReleaseDescription
@@ -43,7 +43,7 @@ STAGING_PREFIX = ".cutting-"
 _LOCK = ".lock"
 
 
-@seldom_collected()
+@raised_gc_threshold()
 def write_release(
     build: "Build",
     *,
@@ -92,7 +92,7 @@ def write_release(
     return release
 
 
-@seldom_collected()
+@raised_gc_threshold()
 def write_release_again(
     build: "Build",
     folder: Path,

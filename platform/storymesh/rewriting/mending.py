@@ -14,7 +14,7 @@ from storymesh.grounding.check import CheckedStory, Grounding, check_draft, chec
 from storymesh.grounding.pieces import Draft, GroundingSource, Part
 from storymesh.grounding.reading import Reading
 
-MOST_UNITS = 40
+MAX_UNITS = 40
 """A retelling of more units than these is not mended: each one may need a check of the whole."""
 _END = re.compile(r"[.!?。]['’”)]*(?:\s+|$)|\n+")
 _NUMBER = re.compile(r"\[\[(\d+)\]\]")
@@ -36,7 +36,7 @@ def mend(answer: str, source: GroundingSource) -> Grounding | None:
     draft = draft_of(answer, source)
     told, own = list(sentences_of(draft.parts)), list(sentences_of(source.parts))
     units = list(_units(told, own, source, story))
-    if len(units) > MOST_UNITS:
+    if len(units) > MAX_UNITS:
         return None
     readings = [Reading(sentence, story.language, source.numbers) for sentence in told]
     strange = {at for at, reading in enumerate(readings) if story.wording.is_strange(reading)}

@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Any
 
 from storymesh.errors import NarratorFailed
-from storymesh.garbage_collection import seldom_collected
+from storymesh.garbage_collection import raised_gc_threshold
 from storymesh.grounding.check import Grounding, check_grounding, grounding_feedback
 from storymesh.llm.budget import Usage
 from storymesh.llm.limiter import RunStopped
@@ -172,7 +172,7 @@ def _stream_results(tasks: Iterable[RewriteTask], run: Rewriter, answers: Respon
             wait = False
 
     try:
-        with seldom_collected():
+        with raised_gc_threshold():
             chunk: list[RewriteTask] = []
             for task in tasks:
                 chunk.append(task)

@@ -15,7 +15,7 @@ from storymesh.narrative.meaning import title_of
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
 
-LONGEST_MEANING = 120  # characters of what a model is told of one piece
+MAX_MEANING_LENGTH = 120  # characters of what a model is told of one piece
 _NUMBERING = "loop."  # the number of an item of a list is no value of its row
 
 
@@ -58,7 +58,7 @@ class StoryReader:
     def _meaning(self, path: OriginPath) -> str:
         if path not in self._meanings:
             named = tuple(step for step in path if isinstance(step, str))
-            self._meanings[path] = title_of(self._typed, named)[:LONGEST_MEANING]
+            self._meanings[path] = title_of(self._typed, named)[:MAX_MEANING_LENGTH]
         return self._meanings[path]
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 MOMENT_TYPES = ("date", "timestamp")
 _MIN_REPEATS = 5  # rows for each distinct value of what is taken for a list of codes
-_LONGEST_CODE = 40
+_MAX_CODE_LENGTH = 40
 _PERSONAL_SHARE = 0.5  # of the texts that hold personal data, from which on a column is taken to consist of it
-_MOST_FIT = 0.9
+_MIN_FIT_SHARE = 0.9
 # What people call columns about a person; not one of these names is needed for what the values themselves show.
 _PERSONAL_NAME = re.compile(
     r"(.*_)?(e_?mail|phone|mobile|telephone|iban|ssn|passport|first_?name|last_?name|full_?name|surname|forename"
@@ -120,7 +120,7 @@ def _explain_text(draft: _Draft, profile: ColumnProfile) -> None:
         draft.reasons.append("numbers with leading zeros are codes")
         return
     kind = max(("number", "date", "timestamp", "boolean"), key=lambda kind: fits[kind])
-    if _MOST_FIT * present <= fits[kind] < present:
+    if _MIN_FIT_SHARE * present <= fits[kind] < present:
         draft.notes.append(f"{fits[kind]:,} of {present:,} values are a {kind} and the others are not: kept as text")
         return
     draft.reasons.append("texts that are nothing else")
@@ -189,7 +189,7 @@ def _guess_values(draft: _Draft, profile: ColumnProfile) -> None:
     """Guess an enum, or that numbers are never negative."""
     kind = draft.fields["logicalType"]
     few = 0 < len(profile.values) <= MAX_VALUES and profile.present >= _MIN_REPEATS * max(4, len(profile.values))
-    if kind == "string" and profile.is_text and few and profile.longest <= _LONGEST_CODE:
+    if kind == "string" and profile.is_text and few and profile.longest <= _MAX_CODE_LENGTH:
         draft.fields["enum"] = [{"value": value, "label": _label(value)} for value in sorted(profile.values)]
         draft.reasons.append(f"enum: {len(profile.values)} values in {profile.present:,} rows")
         if len(profile.values) == 2:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 _SPLIT = re.compile(r"[^a-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LONGEST = 60
+_MAX_LENGTH = 60
 _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "œ": "oe", "þ": "th"})
 
 
@@ -15,7 +15,7 @@ def plain_name(text: str, otherwise: str) -> str:
     apart = _HUMP.sub("_", text)
     plain = unicodedata.normalize("NFKD", apart.lower().translate(_LETTERS))
     name = _SPLIT.sub("_", "".join(letter for letter in plain if not unicodedata.combining(letter)))
-    name = name.strip("_")[:_LONGEST].strip("_")
+    name = name.strip("_")[:_MAX_LENGTH].strip("_")
     if not name:
         return otherwise
     return name if name[0].isalpha() else f"{otherwise}_{name}"

@@ -17,7 +17,7 @@ from storymesh.product.store import ProductStore
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-_LEAST_DISTINCT = 10  # values that are keys of another product by chance are few
+_MIN_DISTINCT = 10  # values that are keys of another product by chance are few
 
 
 @dataclass
@@ -72,6 +72,6 @@ class ProductRows:
             return False
         values = rows.select(value=rows[column]).drop_null().distinct()
         keys = others.select(value=others[other.key[0]]).distinct()
-        if self.engine.fetch_value(values.count()) < _LEAST_DISTINCT:
+        if self.engine.fetch_value(values.count()) < _MIN_DISTINCT:
             return False
         return bool(self.engine.fetch_value(values.anti_join(keys, "value").count()) == 0)

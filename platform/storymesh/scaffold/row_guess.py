@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 _KEY_TYPES = ("string", "integer", "date", "timestamp")
-_MOST_PAIRED = 6  # columns of which every two are tried as a key
+_MAX_PAIRED = 6  # columns of which every two are tried as a key
 _KEY_NAME = re.compile(r"(.*_)?(id|key|uuid|guid|number|no|nr|code|ref|reference)")
 _PLANNED = re.compile(r"(.*_)?(due|planned?|expected|eta|scheduled|deadline|promised|requested|expir\w*|until)(_.*)?")
 _TECHNICAL = re.compile(r"(.*_)?(updated|modified|changed|loaded|ingested|exported|extracted|synced)(_.*)?")
@@ -53,7 +53,7 @@ def guess_key(
         best = min(single, key=lambda column: _key_rank(column, name))
         return (best.name,), "no two rows share it"
     rows = columns[0].profile.rows if columns else 0
-    paired = sorted(usable, key=lambda column: _key_rank(column, name))[:_MOST_PAIRED]
+    paired = sorted(usable, key=lambda column: _key_rank(column, name))[:_MAX_PAIRED]
     for pair in unique_pairs(engine, table, [column.name for column in paired], rows):
         return pair, "no two rows share both"
     nearest = max(usable, key=lambda column: column.profile.distinct, default=None)

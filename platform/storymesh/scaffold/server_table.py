@@ -22,7 +22,7 @@ from storymesh.scaffold.names import plain_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_ROWS = 1_000_000
+MAX_ROWS = 1_000_000
 _TYPES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _PORTS = {"postgresql": "5432", "mysql": "3306"}
 
@@ -50,7 +50,7 @@ class ServedTable:
 
     def open_rows(self) -> "pa.RecordBatchReader":
         """Return its first rows, as many as a guess needs. Raises SourceUnreadable, ResourceUnavailable."""
-        return _opened(self.relation, self.access, MOST_ROWS).open_rows(list)
+        return _opened(self.relation, self.access, MAX_ROWS).open_rows(list)
 
 
 def is_database(origin: str) -> bool:

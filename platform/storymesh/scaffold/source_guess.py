@@ -25,8 +25,8 @@ _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 2_000
 _OF_MOST = "cp1252"  # the encoding of most files that are not UTF-8, where too little is there to tell
 _SAMPLE_COLUMNS = 500
-_MOST_WORDS = 3  # different words that may mean no value in a column
-_LEAST_BESIDE = 10  # different values beside them
+_MAX_WORDS = 3  # different words that may mean no value in a column
+_MIN_CONTRAST = 10  # different values beside them
 _NULL_WORDS = ("", "NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "NaN", "nan", "nil", "\\N", "-", "--", "?", ".")
 _NUMBERS = (
     ValueForms(thousands=","), ValueForms(decimal=","), ValueForms(decimal=",", thousands="."),
@@ -187,7 +187,7 @@ def _words_among_values(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for name, texts in columns.items():
         words = [text for text in texts if not any(map(str.isdigit, text))]
         others = [text for text in texts if text not in words]
-        if not 0 < len(words) <= _MOST_WORDS or len(others) < _LEAST_BESIDE:
+        if not 0 < len(words) <= _MAX_WORDS or len(others) < _MIN_CONTRAST:
             continue
         if _is_numeric(others) or _formats_of(others) or all(_ISO.fullmatch(text.strip()) for text in others):
             shown = " and ".join(map(repr, words))

@@ -21,7 +21,7 @@ from storymesh.language.traced_values import OriginPaths, TextSpan
 from storymesh.language.typecheck.scope import CheckedTemplate
 from storymesh.location import Location
 
-MOST_FAULTS = 6
+MAX_FAULTS = 6
 _COMMON_SIGNS = frozenset(" \n\t\r,.;:!?'\"()…¿¡、。·")
 _COMMON_CATEGORIES = frozenset({"Pd", "Pi", "Pf", "Zs"})
 
@@ -69,7 +69,7 @@ class VariantComparison:
         faults = [*self._static_faults(variant)]
         if not faults:
             faults = self._case_faults(variant)
-        return faults[:MOST_FAULTS]
+        return faults[:MAX_FAULTS]
 
     def _static_faults(self, variant: CheckedTemplate) -> Iterator[str]:
         original = self.original
@@ -101,7 +101,7 @@ class VariantComparison:
                     faults.setdefault(_apart(words[wanted.words], met.words))
                 if back.setdefault(met.words, wanted.words) != wanted.words:
                     faults.setdefault(_together(back[met.words], wanted.words))
-                if len(faults) >= MOST_FAULTS:
+                if len(faults) >= MAX_FAULTS:
                     break
         except (NotInLanguage, TooLarge) as error:
             faults.setdefault(f"It cannot tell a case that the original tells: {error}.")

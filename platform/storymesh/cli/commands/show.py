@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storymesh.product.definition import Product
     from storymesh.product.sample import ProductSample, QuarantineSample
 
-_WIDEST = 60
+_MAX_WIDTH = 60
 
 
 def show(
@@ -130,4 +130,4 @@ def _cell(value: Any) -> str:
     if value is None:
         return "null"
     text = " ".join(str(value).split())
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storymesh.product.publish_files import ShardRead
 
 _MAX_PASSAGES = 40
-_WIDEST = 100
+_MAX_WIDTH = 100
 
 
 def show_outcomes(found: "FileOutcomes") -> None:
@@ -88,7 +88,7 @@ def _lines(name: str, value: Any) -> list[str]:
 
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
+    return line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…"
 
 
 def show_plans(plans: Sequence[tuple[str, "FilesPlan"]]) -> None:

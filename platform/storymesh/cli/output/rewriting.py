@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     SampleStream = Callable[[Callable[[Usage], None]], Iterator[tuple[str, RewriteResult]]]
 
 
-MOST_WORDS = 60  # that are shown of each kind
+MAX_WORDS = 60  # that are shown of each kind
 
 
 def show_estimate(estimate: "CostEstimate") -> None:
@@ -47,14 +47,14 @@ def show_suggestion(suggestion: "VocabularySuggestion", vocabulary: Sequence[str
     console.print(f"{suggestion.refused:,} of {suggestion.texts:,} retold texts had an answer that was refused.")
     if suggestion.words:
         table = open_table("word", "texts", "by it alone", "where")
-        for word in suggestion.words[:MOST_WORDS]:
+        for word in suggestion.words[:MAX_WORDS]:
             table.add_row(*map(Text, (word.word, f"{word.texts:,}", f"{word.alone:,}", printable(word.example))))
         console.print(table)
-        words = [*vocabulary, *(word.word for word in suggestion.words[:MOST_WORDS])]
+        words = [*vocabulary, *(word.word for word in suggestion.words[:MAX_WORDS])]
         console.print("\nKeep those that say nothing which the story does not, and strike the rest:\n")
         console.print(Text(f"vocabulary: [{', '.join(words)}]"), soft_wrap=True)
     if suggestion.closed:
-        closed = ", ".join(f"{word} ({texts:,})" for word, texts in list(suggestion.closed.items())[:MOST_WORDS])
+        closed = ", ".join(f"{word} ({texts:,})" for word, texts in list(suggestion.closed.items())[:MAX_WORDS])
         console.print(Text(printable(f"\nNo vocabulary lets these in: {closed}")), soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from storymesh.llm.response_cache import Messages
 if TYPE_CHECKING:
     from storymesh.variation.variation import TemplateVariation, VariantResult
 
-MOST_PLACES = 5
+MAX_PLACES = 5
 
 
 def show_prompts(asked: Sequence[Messages], most_written: int, price: Price | None, form: str) -> None:
@@ -32,8 +32,8 @@ def show_unreached(variation: "TemplateVariation") -> None:
     """Say which values of the original no case prints, on which variants are compared."""
     places = variation.comparison.unreached()
     if places:
-        shown = ", ".join(map(str, places[:MOST_PLACES]))
-        more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
+        shown = ", ".join(map(str, places[:MAX_PLACES]))
+        more = f" and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
         echo(f"none of the cases prints {shown}{more}: look at these in each variant yourself", err=True)
 
 

@@ -16,7 +16,7 @@ from ibis.backends.sql.compilers.base import STAR
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.common.graph import Graph
 
-from storymesh.engine.few_texts import few_texts, is_one_of
+from storymesh.engine.enum_text import enum_values, is_enum_text
 
 SQL = Any  # an expression of sqlglot, as ibis, which is not typed, makes it
 
@@ -153,13 +153,13 @@ class FileCompiler(QuickCompiler):
     __slots__ = ()
 
     def visit_ScalarUDF(self, op: ops.ScalarUDF, **arguments: SQL) -> SQL:
-        if (texts := few_texts(op)) is None:
+        if (texts := enum_values(op)) is None:
             return super().visit_ScalarUDF(op, **arguments)
         kind = sge.DataType(this=sge.DataType.Type.ENUM, expressions=[sge.convert(text) for text in texts])
         return sge.Cast(this=next(iter(arguments.values())), to=kind)
 
     def visit_Array(self, op: ops.Array, *, exprs: Sequence[SQL]) -> SQL:
-        if op.find(is_one_of, filter=ops.Value):
+        if op.find(is_enum_text, filter=ops.Value):
             return self.f.array(*exprs)  # ibis's own makes a text of it again
         return super().visit_Array(op, exprs=exprs)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.engine.duckdb.leaf_spool import LEAF, LeafSpool
-from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
+from storymesh.engine.duckdb.nested_forms import BATCH, is_faster_by_column, row_digests
 from storymesh.engine.sql_text import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -79,21 +79,21 @@ def relation_digest(
     fields = dict(zip(relation.columns, relation.types, strict=True))
     shape = _relation_shape(fields)
     names = sorted(fields, key=str.encode)
-    nested = [name for name in names if gains_by_columns(fields[name])]
+    nested = [name for name in names if is_faster_by_column(fields[name])]
     if not nested:
         return _root(shape, _leaves(relation, fields))
     formed = [name for name in names if name not in nested]
     forms = [f"{_canonical(quote_name(name), fields[name], 0)} AS {quote_name(name)}" for name in formed]
-    digest = DigestOfBatches(fields, folder, formed)
+    digest = BatchDigest(fields, folder, formed)
     for batch in relation.project(", ".join([*forms, *map(quote_name, nested)])).to_arrow_reader(BATCH):
         digest.add(batch)
     return digest.value()
 
 
-class DigestOfBatches:
+class BatchDigest:
     """The digest of rows that pass by batch by batch, made over Arrow.
 
-    `fields` are the columns with their types, all plain ones (`comes_as_it_is`) but for those in `formed`, which are
+    `fields` are the columns with their types, all plain ones (`round_trips_arrow`) but for those in `formed`, which are
     canonical forms already. A batch may have further columns. Rows belong to parts, of which any choice has a digest.
     Leaves that memory does not hold lie in `folder` meanwhile.
     """

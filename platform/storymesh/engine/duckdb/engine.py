@@ -13,12 +13,12 @@ from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.batch_stream import INCOMING, BatchStream, divide_by_row_size
-from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
-from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
+from storymesh.engine.duckdb.digest import BatchDigest, relation_digest
+from storymesh.engine.duckdb.isolated_process import run_rule, stream_table
 from storymesh.engine.duckdb.machine import default_memory, usable_cores
-from storymesh.engine.duckdb.nested_forms import comes_as_it_is, is_written_as_it_is
-from storymesh.engine.duckdb.part_digests import DigestOfParts
+from storymesh.engine.duckdb.nested_forms import round_trips_arrow, round_trips_parquet
+from storymesh.engine.duckdb.part_digests import DuckDBPartDigests
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads, type_of
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
@@ -166,7 +166,7 @@ class DuckDBEngine:
             if order:
                 # Rows that come in order pass through this process anyway, and Arrow's writer is the quicker one.
                 relation = self.connection.con.sql(query)
-                if all(map(is_written_as_it_is, relation.types)):
+                if all(map(round_trips_parquet, relation.types)):
                     rows = relation.to_arrow_reader(BATCH)
                     return write_parquet_file(rows, rows.schema, path, metadata)
             with staged_file(path) as staged:
@@ -292,11 +292,11 @@ class DuckDBEngine:
         with self._executing():
             return relation_digest(self.connection.con.sql(self._query(table)), self._spill)
 
-    def digest_of_parts(self, schema: "pa.Schema") -> "DigestOfParts | None":
+    def part_digests(self, schema: "pa.Schema") -> "DuckDBPartDigests | None":
         empty = self.connection.con.from_arrow(schema.empty_table())
         fields = dict(zip(empty.columns, empty.types, strict=True))
-        plain = all(map(comes_as_it_is, fields.values()))
-        return DigestOfParts(DigestOfBatches(fields, self._spill), self._translated) if plain else None
+        plain = all(map(round_trips_arrow, fields.values()))
+        return DuckDBPartDigests(BatchDigest(fields, self._spill), self._translated) if plain else None
 
     def profile_plan(self, table: "ir.Table") -> PlanOperator:
         with self._executing():

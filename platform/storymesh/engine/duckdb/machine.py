@@ -5,7 +5,7 @@ from functools import cache
 
 from pydantic import ByteSize, TypeAdapter
 
-MOST_MEMORY = 4 * 10**9
+MAX_MEMORY = 4 * 10**9
 _SHARE_OF_DUCKDB = 0.8  # of what there is, by itself
 
 
@@ -25,7 +25,7 @@ def default_memory() -> int:
 def session_memory(limit_of_duckdb: str) -> int:
     """Return the bytes for a session where DuckDB would take so much, such as `12.5 GiB`."""
     there_is = TypeAdapter(ByteSize).validate_python(limit_of_duckdb) / _SHARE_OF_DUCKDB
-    return min(MOST_MEMORY, int(there_is / 2))
+    return min(MAX_MEMORY, int(there_is / 2))
 
 
 def usable_cores() -> int:

@@ -20,31 +20,31 @@ BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 _PLAIN = frozenset((*_INTEGERS, *_MOMENTS, "BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR"))
-_LEAST_CODED = 512  # values of a column of which each different one is formed once
+_MIN_CODED = 512  # values of a column of which each different one is formed once
 _SAMPLE = 256  # texts of a column that are looked at
 _REPEATS = 4  # times that each of them occurs on average, at least, in such a column
-_MOST_CODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
-_LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
+_MAX_CODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
+_MIN_PLAIN, _MAX_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
 _SCALE = 6  # up to which Arrow writes decimals without an exponent
 
 
-def gains_by_columns(type_: "DuckDBPyType") -> bool:
+def is_faster_by_column(type_: "DuckDBPyType") -> bool:
     """Return True for a type with a list in it whose values come over Arrow as they are."""
-    return _has_list(type_) and comes_as_it_is(type_)
+    return _has_list(type_) and round_trips_arrow(type_)
 
 
-def comes_as_it_is(type_: "DuckDBPyType") -> bool:
+def round_trips_arrow(type_: "DuckDBPyType") -> bool:
     """Return True for a type whose values come over Arrow, and back from a Parquet file, as what they are."""
     if type_.id in ("list", "struct"):
-        return all(map(comes_as_it_is, _inner_types(type_)))
+        return all(map(round_trips_arrow, _inner_types(type_)))
     return type_.id == "decimal" or str(type_) in _PLAIN
 
 
-def is_written_as_it_is(type_: "DuckDBPyType") -> bool:
+def round_trips_parquet(type_: "DuckDBPyType") -> bool:
     """Return True for a type whose values come back from a Parquet file as what they are; an ENUM is its texts."""
     if type_.id in ("list", "struct"):
-        return all(map(is_written_as_it_is, _inner_types(type_)))
-    return type_.id == "enum" or comes_as_it_is(type_)
+        return all(map(round_trips_parquet, _inner_types(type_)))
+    return type_.id == "enum" or round_trips_arrow(type_)
 
 
 def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[str]) -> bytes:
@@ -106,7 +106,7 @@ def _coded(values: "pa.Array") -> "pa.DictionaryArray | None":
 
     if pt.is_dictionary(values.type):
         return values
-    if len(values) < _LEAST_CODED or values.nbytes > _MOST_CODED or pt.is_nested(values.type):
+    if len(values) < _MIN_CODED or values.nbytes > _MAX_CODED or pt.is_nested(values.type):
         return None
     if pt.is_string(values.type):
         repeat = len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
@@ -170,7 +170,7 @@ def _float_texts(values: "pa.Array") -> "pa.Array":
 
     texts, size = _text(values), pc.abs(values)
     texts = pc.if_else(pc.match_substring(texts, "."), texts, _join([texts, ".0"]))
-    plain = pc.and_(pc.greater_equal(size, _LEAST_PLAIN), pc.less(size, _MOST_PLAIN))
+    plain = pc.and_(pc.greater_equal(size, _MIN_PLAIN), pc.less(size, _MAX_PLAIN))
     texts = pc.if_else(pc.equal(values, 0.0), "0.0", texts)
     plain = pc.fill_null(pc.or_(plain, pc.equal(values, 0.0)), True)
     return texts if plain.true_count == len(plain) else pc.if_else(plain, texts, _spelled_once(values, "{!r}"))

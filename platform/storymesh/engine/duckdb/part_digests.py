@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storymesh.engine.duckdb.digest import DigestOfBatches
+from storymesh.engine.duckdb.digest import BatchDigest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,10 +15,10 @@ BATCH_BYTES = 2**24  # of Arrow, about; the forms of one batch lie in memory
 
 
 @dataclass(frozen=True)
-class DigestOfParts:
+class DuckDBPartDigests:
     """The port's `PartDigests` in a session of DuckDB, whose errors `translated` raises as the port's."""
 
-    digest: DigestOfBatches
+    digest: BatchDigest
     translated: Callable[[], AbstractContextManager[None]]
 
     def add(self, part: str, rows: "pa.Table") -> None:

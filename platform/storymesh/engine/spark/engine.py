@@ -148,7 +148,7 @@ class SparkEngine:
     def content_digest(self, table: "ir.Table") -> str:
         _refuse("compute a content digest")
 
-    def digest_of_parts(self, schema: "pa.Schema") -> None:
+    def part_digests(self, schema: "pa.Schema") -> None:
         _refuse("compute a content digest")
 
     def compile_sql(self, table: "ir.Table") -> str:

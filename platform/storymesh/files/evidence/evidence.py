@@ -14,20 +14,20 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Literal, TypeVar
 
+from storymesh.files.evidence.competing_values import CompetingValues, PropertyNames, is_comparable
+from storymesh.files.evidence.date_mentions import DateMention, date_mentions, time_mentions
 from storymesh.files.evidence.folded_text import FoldedText, fold_text, is_whole
 from storymesh.files.evidence.measures import Measure, measure_of
-from storymesh.files.evidence.named_row import IDENTIFIER, NamedRow, Span
-from storymesh.files.evidence.rivalry import PropertyNames, Rivalry, is_comparable
-from storymesh.files.evidence.said_days import SaidDay, said_clocks, said_days
-from storymesh.files.evidence.said_numbers import SaidNumber, said_numbers
-from storymesh.files.evidence.stated import Statements, TextSpans, text_spans
+from storymesh.files.evidence.number_mentions import NumberMention, number_mentions
+from storymesh.files.evidence.row_mentions import IDENTIFIER, RowMentions, Span
+from storymesh.files.evidence.statements import Statements, TextSpans, text_spans
 from storymesh.lexicon.language import LANGUAGES, language_of
 
-Said = TypeVar("Said", SaidNumber, SaidDay)
+Said = TypeVar("Said", NumberMention, DateMention)
 
 
 @dataclass(frozen=True)
-class WantedValue:
+class ExpectedValue:
     """A value of a row that a text is to say. `labels` are what people call an enum's code, `unit` as the contract has
     it; `words` are those of the property's name, by which a bare number is found. `names` tell the property from its
     `rivals`: the row's other properties of the same kind."""
@@ -69,13 +69,13 @@ class EvidenceText:
     language: str = "en"
     near: date | None = None
     unsure: bool = False
-    _last_row: tuple[object, NamedRow] | None = field(default=None, init=False, repr=False)
+    _last_row: tuple[object, RowMentions] | None = field(default=None, init=False, repr=False)
     _found: dict[str, list[Span]] = field(default_factory=dict, init=False, repr=False)
     _spans_at: dict[tuple[int, str], Span] = field(default_factory=dict, init=False, repr=False)
     _stated: dict[Span, bool] = field(default_factory=dict, init=False, repr=False)
 
     def find(
-        self, wanted: WantedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
+        self, wanted: ExpectedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
     ) -> FoundEvidence | NoEvidence:
         """Return where the text says a value: in the quote, if it does there, or else anywhere.
 
@@ -95,9 +95,9 @@ class EvidenceText:
             best = best or NoEvidence(fault)
         return best or refused or NoEvidence("the file does not say it")
 
-    def _row(self, key: tuple[str, ...], others: tuple[str, ...]) -> NamedRow:
+    def _row(self, key: tuple[str, ...], others: tuple[str, ...]) -> RowMentions:
         if self._last_row is None or self._last_row[0] != (key, others):
-            self._last_row = (key, others), NamedRow(self, [*key], [*others])
+            self._last_row = (key, others), RowMentions(self, [*key], [*others])
         return self._last_row[1]
 
     # --- the text ---
@@ -121,7 +121,7 @@ class EvidenceText:
 
     # --- the value ---
 
-    def _in_quote(self, wanted: WantedValue, quote: str, row: NamedRow) -> FoundEvidence | NoEvidence:
+    def _in_quote(self, wanted: ExpectedValue, quote: str, row: RowMentions) -> FoundEvidence | NoEvidence:
         fault = "the quote is not in the file"
         for begin, end in self.folded.occurrences(quote):
             if self.around(begin, "sentence")[1] < end:
@@ -135,7 +135,7 @@ class EvidenceText:
                 fault = found
         return NoEvidence(fault)
 
-    def _places(self, wanted: WantedValue, within: Span, *, found: bool) -> Iterator[Span]:
+    def _places(self, wanted: ExpectedValue, within: Span, *, found: bool) -> Iterator[Span]:
         """Yield where the value stands inside a stretch of the folded text; a bare number that is looked for only in a
         sentence with a word of its property."""
         match wanted.value:
@@ -150,17 +150,17 @@ class EvidenceText:
                 for text in (str(wanted.value), *wanted.labels):
                     yield from self.places_of(text, within)
 
-    def _alike(self, wanted: WantedValue, within: Span) -> Iterator[tuple[Span, bool]]:
+    def _alike(self, wanted: ExpectedValue, within: Span) -> Iterator[tuple[Span, bool]]:
         """Yield where a stretch of the folded text says values of the same kind, and whether each is the wanted one."""
         if isinstance(wanted.value, date):
-            for said in _inside(self._said_days, within):
+            for said in _inside(self._date_mentions, within):
                 yield (said.begin, said.end), self._is_day(said, wanted.value)
         else:
             yield from self._numbers(wanted, within)
 
-    def _numbers(self, wanted: WantedValue, within: Span) -> Iterator[tuple[Span, bool]]:
+    def _numbers(self, wanted: ExpectedValue, within: Span) -> Iterator[tuple[Span, bool]]:
         value, measure = Decimal(str(wanted.value)), measure_of(wanted.unit or "", self.language)
-        for number in _inside(self._said_numbers, within):
+        for number in _inside(self._number_mentions, within):
             place = (number.begin, number.end)
             if not number.exact:
                 continue
@@ -176,7 +176,7 @@ class EvidenceText:
                     yield place, same
 
     def _column_measure(self, place: Span) -> Measure | None:
-        unit = self._rivalry.beside.column_unit(place)
+        unit = self._competing_values.beside.column_unit(place)
         return measure_of(unit, self.language) if unit is not None else None
 
     def _has_unit(self, end: int, unit: str | None) -> bool:
@@ -186,16 +186,16 @@ class EvidenceText:
         return _stem(unit) in sentence
 
     @cached_property
-    def _said_numbers(self) -> list[SaidNumber]:
+    def _number_mentions(self) -> list[NumberMention]:
         # A unit in the next row of a table is not that of a number at the end of this one.
         ends = (self.folded.folded(begin) - 1 for begin in self._spans.sentences)
-        return said_numbers(self.folded.in_cells([end for end in ends if end > 0]), self.language)
+        return number_mentions(self.folded.in_cells([end for end in ends if end > 0]), self.language)
 
     @cached_property
-    def _said_days(self) -> list[SaidDay]:
-        return said_days(self.folded.text, self.language)
+    def _date_mentions(self) -> list[DateMention]:
+        return date_mentions(self.folded.text, self.language)
 
-    def _is_day(self, said: SaidDay, value: date | datetime) -> bool:
+    def _is_day(self, said: DateMention, value: date | datetime) -> bool:
         """Return True if a text says a moment: the day with the time of day beside it, or else one of its sentence."""
         if not isinstance(value, datetime):
             return said.may_be(value, self.near)
@@ -204,7 +204,7 @@ class EvidenceText:
             return said.may_be(moment.date(), self.near) and said.clock == (moment.hour, moment.minute, moment.second)
         clock = (value.hour, value.minute, value.second)
         sentence = self.folded.text[slice(*self.around(said.begin, "sentence"))]
-        return said.may_be(value.date(), self.near) and (clock == (0, 0, 0) or clock in said_clocks(sentence))
+        return said.may_be(value.date(), self.near) and (clock == (0, 0, 0) or clock in time_mentions(sentence))
 
     def places_of(self, text: str, within: Span) -> Iterator[Span]:
         """Yield where a text stands as whole words, in whatever case; a code of letters and digits also with blanks or
@@ -217,13 +217,13 @@ class EvidenceText:
             if within[0] <= place[0] and place[1] <= within[1]:
                 yield place
 
-    def _is_named(self, place: Span, wanted: WantedValue) -> bool:
+    def _is_named(self, place: Span, wanted: ExpectedValue) -> bool:
         sentence = self.folded.text[slice(*self.around(place[0], "sentence"))].casefold()
         return any(_stem(word) in sentence for word in wanted.words if len(word) > 2)
 
     # --- what is wrong with a place ---
 
-    def _fault(self, place: Span, wanted: WantedValue, row: NamedRow, *, found: bool) -> str | None:
+    def _fault(self, place: Span, wanted: ExpectedValue, row: RowMentions, *, found: bool) -> str | None:
         """Return why the words at a place do not say the value of the row, None if they do."""
         is_key = str(wanted.value) in row.key
         fault = self._statements.fault(place, behind=not isinstance(wanted.value, str), supposed=not is_key)
@@ -232,7 +232,7 @@ class EvidenceText:
         fault = row.fault(place, found=found)
         if fault is not None or wanted.names is None or not is_comparable(wanted.value):
             return fault
-        return self._rivalry.fault(
+        return self._competing_values.fault(
             place, wanted.names, wanted.rivals, row, lambda within: self._alike(wanted, within), found=found
         )
 
@@ -244,7 +244,7 @@ class EvidenceText:
         return Statements(self.folded.text, language_of(language), lambda at: self.around(at, "sentence"))
 
     @cached_property
-    def _rivalry(self) -> Rivalry:
+    def _competing_values(self) -> CompetingValues:
         every = [self._statements_in(code) for code in LANGUAGES] if self.unsure else [self._statements]
 
         def states(place: Span) -> bool:
@@ -254,7 +254,7 @@ class EvidenceText:
                 )
             return self._stated[place]
 
-        return Rivalry(self.text, self.folded, self.language, self.around, states, self._statements.asks)
+        return CompetingValues(self.text, self.folded, self.language, self.around, states, self._statements.asks)
 
 
 def _inside(said: Sequence[Said], within: Span) -> Iterator[Said]:

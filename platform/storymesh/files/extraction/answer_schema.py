@@ -19,7 +19,7 @@ ROWS, VALUE, QUOTE = "rows", "value", "quote"
 MAX_ROWS = 10_000
 _CUT_OFF = ("oversize", "length", "max_tokens", "MAX_TOKENS")
 _REFUSED = ("refusal", "content_filter", "SAFETY")
-_LONGEST_NUMBER = 60  # signs
+_MAX_NUMBER_LENGTH = 60  # signs
 
 
 class Unreadable(Exception):
@@ -132,8 +132,8 @@ def _last_object(text: str) -> dict[str, Any] | None:
 
 
 def _number(text: str) -> Exact:
-    if len(text) > _LONGEST_NUMBER:
-        raise ValueError(text[:_LONGEST_NUMBER])
+    if len(text) > _MAX_NUMBER_LENGTH:
+        raise ValueError(text[:_MAX_NUMBER_LENGTH])
     return Exact(text)
 
 
@@ -191,7 +191,7 @@ def _code(text: str, item: Property) -> str:
 def _cast_number(cell: Any, item: Property) -> Any:
     if isinstance(cell, bool) or not isinstance(cell, int | Exact | str):
         return None
-    if isinstance(cell, str) and len(cell) > _LONGEST_NUMBER:
+    if isinstance(cell, str) and len(cell) > _MAX_NUMBER_LENGTH:
         return None
     try:
         number = Exact(cell)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from storymesh.files.takeover import attached
+from storymesh.files.inventory_merge import attached
 from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.response_cache import (
     INSERT,
@@ -109,7 +109,7 @@ class FileAnswers(ResponseCache):
             with self._locked():  # what is deleted is overwritten in the file, and stays in the log until it is emptied
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def take_over(self, path: Path, alive: Iterable[str]) -> None:
+    def merge_from(self, path: Path, alive: Iterable[str]) -> None:
         """Take over the answers of another store about contents that there are."""
         with self._locked(), attached(self._connection, path), self._transaction():
             self._note_alive(alive)

@@ -9,7 +9,7 @@ from storymesh.errors import NarratorFailed, NotInLanguage, TooLarge
 from storymesh.files.extraction.answer_schema import QUOTE, ROWS, VALUE, Unreadable, rows_in_answer
 from storymesh.files.extraction.answer_store import FileAnswers, RowRefused
 from storymesh.files.extraction.definition import CONTENT_NAMES, LABELS, LINES, TypedExtraction, label_values
-from storymesh.files.extraction.proven_rows import EvidenceReader, ProvenRows, ReadContent
+from storymesh.files.extraction.verified_rows import EvidenceReader, ReadContent, VerifiedRows
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
 from storymesh.llm.canonical_json import canonical_json
@@ -145,8 +145,8 @@ class _Asking:
                 self._refuse(attempt, f"file: the answer {fault}", request.key)
             else:
                 evidence = evidence or EvidenceReader(self._extraction, question.content)
-                proven = evidence.prove(rows, request.key)
-                faults = _take_proven(attempt, proven, request.key)
+                verified = evidence.verify(rows, request.key)
+                faults = _take_verified(attempt, verified, request.key)
             if not faults:
                 break
             messages = asked_again(messages, response, faults)
@@ -159,11 +159,11 @@ class _Asking:
         return answer
 
 
-def _take_proven(answer: FileAnswer, proven: ProvenRows, key: str) -> list[str]:
-    """Put what was proven into an answer, and return what is wrong with the rest of it."""
-    answer.rows = proven.rows
-    answer.refused = [RowRefused(answer.question.uri, faults[0], False, key) for faults in proven.refused]
-    return [fault for faults in proven.refused for fault in faults]
+def _take_verified(answer: FileAnswer, verified: VerifiedRows, key: str) -> list[str]:
+    """Put what was verified into an answer, and return what is wrong with the rest of it."""
+    answer.rows = verified.rows
+    answer.refused = [RowRefused(answer.question.uri, faults[0], False, key) for faults in verified.refused]
+    return [fault for faults in verified.refused for fault in faults]
 
 
 def _reason_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ from storymesh.contract.types import arrow_type
 from storymesh.files.extraction.answer_store import FileAnswers, RowRefused
 from storymesh.files.extraction.ask import FileAnswer, FileQuestion, ask_about_files
 from storymesh.files.extraction.definition import LABELS, LINES, TypedExtraction
-from storymesh.files.extraction.proven_rows import ReadContent
+from storymesh.files.extraction.verified_rows import ReadContent
 from storymesh.files.reading.reading import Passage
 from storymesh.llm.budget import Usage
 
@@ -104,7 +104,7 @@ class FileExtraction:
 
         with FileAnswers(self.answers_path) as answers:
             for path in self.others:
-                answers.take_over(path, alive())
+                answers.merge_from(path, alive())
             ask_about_files(self.extraction, _questions(readings), answers, take, usage)
             answers.finish_run(self.extraction.fingerprint, used, alive(), refused, gave)
         return ExtractedRows(columns.table(), refused, usage)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 REVISION = 1
-MOST_PIXELS: Final = 100_000_000  # of a picture that is opened
+MAX_OPENED_PIXELS: Final = 100_000_000  # of a picture that is opened
 _FORMATS = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"]
 _SIDE = 512
 _SMALL, _DARK, _FLAT, _BLURRED = 200, 0.15, 0.03, 0.02
@@ -32,7 +32,7 @@ def open_reader(options: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
     from PIL import Image
 
     warnings.simplefilter("ignore")  # what Pillow warns of is refused here, or of no matter
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_OPENED_PIXELS
     Image.init()
     recognise = open_recogniser() if options["ocr"] else None
     return lambda content: read_image(content, recognise)
@@ -46,7 +46,7 @@ def read_image(content: bytes, recognise: Recogniser | None = None) -> FileConte
     try:
         with Image.open(BytesIO(content), formats=_FORMATS) as picture:
             width, height = picture.size
-            if width * height > MOST_PIXELS:
+            if width * height > MAX_OPENED_PIXELS:
                 raise FileRefused("too large when opened", f"it has {width:,} x {height:,} pixels")
             if not recognise:
                 # A JPEG is decoded at a lower resolution, which is all that the figures need.

@@ -18,7 +18,7 @@ from storymesh.language.types import Array, Boolean, Date, Field, Float, Integer
 
 _LENGTHS = struct.Struct(">QQ")
 _STEP = 2**20
-MOST_BYTES: Final = 2**30  # of a message
+MAX_BYTES: Final = 2**30  # of a message
 _PLACES = ("begin", "end", "part", "page", "box", "seconds", "cell", "confidence")
 _NO_TEXT = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
 
@@ -47,9 +47,7 @@ class Connection:
         except OSError as error:
             raise ConnectionEnded(str(error)) from None
 
-    def receive(
-        self, most: int = MOST_BYTES, before: Callable[[], None] = lambda: None
-    ) -> tuple[dict[str, Any], bytes]:
+    def receive(self, most: int = MAX_BYTES, before: Callable[[], None] = lambda: None) -> tuple[dict[str, Any], bytes]:
         """Return the next message. Raises TimeoutError, ConnectionEnded; `before` is called before each wait."""
         lengths = _LENGTHS.unpack(self._take(_LENGTHS.size, before))
         if sum(lengths) > most:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 6_000_000
 """What a picture is made smaller to: a page at 200 dots an inch has 4 million, as many as the recogniser takes."""
-_LEAST_SIDE = 10  # pixels, below which no letter can be read
-_LONGEST = 16  # times the shorter side; what is longer is given a margin, or it would be made too thin
+_MIN_SIDE = 10  # pixels, below which no letter can be read
+_MAX_ASPECT_RATIO = 16  # times the shorter side; what is longer is given a margin, or it would be made too thin
 _BESIDE = 0.5  # two boxes stand on one line if they share this part of the lower one's height
 
 
@@ -44,7 +44,7 @@ def open_recogniser() -> Recogniser:
     def recognise(picture: "Image") -> list[RecognisedLine]:
         import numpy as np
 
-        if min(picture.size) < _LEAST_SIDE:
+        if min(picture.size) < _MIN_SIDE:
             return []
         picture = _with_margin(picture.convert("RGB"))
         found: Any = engine(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
@@ -64,7 +64,7 @@ def _with_margin(picture: "Image") -> "Image":
     """Return a picture that is not too long for its height or width; its upper left corner stays where it is."""
     from PIL import Image
 
-    least = max(picture.size) // _LONGEST
+    least = max(picture.size) // _MAX_ASPECT_RATIO
     if min(picture.size) >= least:
         return picture
     wider = Image.new("RGB", (max(picture.width, least), max(picture.height, least)), "white")

@@ -24,7 +24,7 @@ _TYPE = [
     mark.encode(encoding) for mark in ("<!DOCTYPE", "<!ENTITY") for encoding in ("ascii", "utf-16-le", "utf-16-be")
 ]
 _EMU = 12_700  # of a point
-_DEEPEST = 50
+_MAX_DEPTH = 50
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _CHOICES = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _LEFT_OUT = {f"{_WORD}del", f"{_WORD}moveFrom", f"{_CHOICES}Fallback"}
@@ -109,7 +109,7 @@ def presentation_text(content: bytes) -> tuple[PassageWriter, dict[str, Any], An
 
 def _texts(shapes: Any, depth: int = 0) -> Iterator[tuple[str, tuple[float, ...] | None]]:
     for shape in shapes:
-        if hasattr(shape, "shapes") and depth < _DEEPEST:
+        if hasattr(shape, "shapes") and depth < _MAX_DEPTH:
             yield from _texts(shape.shapes, depth + 1)
         elif getattr(shape, "has_table", False):
             lines = ("\t".join(_line(cell.text_frame) for cell in row.cells) for row in shape.table.rows)

@@ -24,7 +24,7 @@ _MET = [
     *("iso8859_7", "iso8859_15", "koi8_r", "mac_roman", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "utf_16"),
 ]
 _BEYOND_ASCII = bytes(range(128, 256))
-_FEWEST_SIGNS = 24  # bytes beyond ASCII, below which a guess is worth no more than what is most common
+_MIN_SIGNS = 24  # bytes beyond ASCII, below which a guess is worth no more than what is most common
 
 
 def open_reader(_: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
@@ -72,7 +72,7 @@ def _decoded(content: bytes, encoding: str) -> str | None:
 def _guessed_encoding(content: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
-    if len(content) - len(content.translate(None, _BEYOND_ASCII)) < _FEWEST_SIGNS:
+    if len(content) - len(content.translate(None, _BEYOND_ASCII)) < _MIN_SIGNS:
         return None
     best = from_bytes(content[:_GUESSED_FROM], cp_isolation=_MET, preemptive_behaviour=True).best()
     return best.encoding if best else None

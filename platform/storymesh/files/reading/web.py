@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-MOST_REDIRECTS: Final = 5
+MAX_REDIRECTS: Final = 5
 _AT_ONCE = 16
 _FOR_A_HOST = 8
 _STEP = 2**16
@@ -166,7 +166,7 @@ async def _follow(
 ) -> WebFile | Unchanged | Refused:
     """Return what an address gives, or what those give to which it sends on."""
     headers = _conditions(token)
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         if urlsplit(address).scheme not in ("http", "https"):
             return Refused("address not allowed", "it is no address of http or https")
         async with session.get(address, headers=headers, allow_redirects=False) as response:
@@ -178,7 +178,7 @@ async def _follow(
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return Refused(f"http {response.status}", response.reason or "")
             address = urljoin(str(response.url), location)
-    return Refused("too many redirects", f"it sends on more than {MOST_REDIRECTS} times")
+    return Refused("too many redirects", f"it sends on more than {MAX_REDIRECTS} times")
 
 
 def _conditions(token: str | None) -> dict[str, str]:

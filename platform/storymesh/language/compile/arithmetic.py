@@ -29,7 +29,7 @@ def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> i
     kind = _exact_type(operator, left, right)
     if kind is not None:
         return _exactly(operator, left, right, kind)
-    wide = dt.Decimal(decimals.WIDEST, _scale(operator, left.type(), right.type()))
+    wide = dt.Decimal(decimals.MAX_DIGITS, _scale(operator, left.type(), right.type()))
     if operator == "*":
         return _product(left, right).cast(wide)
     return _added(operator, widened(left, wide), widened(right, wide))
@@ -51,7 +51,7 @@ def _exact_type(operator: str, left: ir.NumericValue, right: ir.NumericValue) ->
         return dt.Decimal(*kind) if kind[0] <= _WORD else None
     behind = max(left_behind, right_behind)
     digits = max(left_whole, right_whole) + 1 + behind
-    return dt.Decimal(digits, behind) if digits <= decimals.WIDEST else None
+    return dt.Decimal(digits, behind) if digits <= decimals.MAX_DIGITS else None
 
 
 _WORD = 18  # an engine checks a product or sum of shorter decimals against so many digits
@@ -61,7 +61,7 @@ def _digits(value: ir.NumericValue) -> tuple[int, int]:
     """Return how many digits a number has at most before the point and behind it."""
     kind, node = value.type(), value.op()
     if isinstance(kind, dt.Decimal):
-        return (kind.precision or decimals.WIDEST) - (kind.scale or 0), kind.scale or 0
+        return (kind.precision or decimals.MAX_DIGITS) - (kind.scale or 0), kind.scale or 0
     if isinstance(node, ops.Literal) and node.value is not None:
         return len(str(abs(node.value))), 0
     return 19, 0
@@ -72,7 +72,7 @@ def _exactly(operator: str, left: ir.NumericValue, right: ir.NumericValue, kind:
     if operator == "*":
         operands = [dt.Decimal(sum(digits), digits[1]) for digits in (_digits(left), _digits(right))]
     else:
-        precision = kind.precision or decimals.WIDEST
+        precision = kind.precision or decimals.MAX_DIGITS
         # An engine gives a sum of two decimals one digit more than they have, and 18 where they have no more.
         operands = [dt.Decimal(precision - (precision <= _WORD), kind.scale)] * 2
     return _plain(operator, left.cast(operands[0]), right.cast(operands[1])).cast(kind)
@@ -157,11 +157,11 @@ def compare(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
     if all(isinstance(kind, dt.Decimal) for kind in kinds) and kinds[0] != kinds[1]:
         digits = _digits(left), _digits(right)
         whole, behind = (max(counts) for counts in zip(*digits, strict=True))
-        if whole + behind <= decimals.WIDEST:
+        if whole + behind <= decimals.MAX_DIGITS:
             wide = dt.Decimal(whole + behind, behind)
             return _ordered(operator, left.cast(wide), right.cast(wide))
         # Exactly, where both fit into one type; where one does not, they are far apart.
-        wide = dt.Decimal(decimals.WIDEST, behind)
+        wide = dt.Decimal(decimals.MAX_DIGITS, behind)
         one, two = widened(left, wide), widened(right, wide)
         near = _ordered(operator, one, two)
         return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))

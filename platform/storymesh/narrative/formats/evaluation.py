@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-MOST_WORDINGS = 5
+MAX_WORDINGS = 5
 REWORDINGS = "rewordings"
 
 
@@ -92,7 +92,7 @@ EVALUATION = EvaluationFormat(
     texts=(
         TextColumn("system", SYSTEM),
         TextColumn("question", BEST),
-        *(RewordedText(f"question_{wording}", BEST, wording=wording) for wording in range(2, MOST_WORDINGS + 1)),
+        *(RewordedText(f"question_{wording}", BEST, wording=wording) for wording in range(2, MAX_WORDINGS + 1)),
         TextColumn("rate_question", RATE, "asked"),
         TextColumn("verdict_question", VERDICT, "own"),
         TextColumn("context", CONTEXT),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 COLUMN = "messages"
-MOST_TURNS = 5
+MAX_TURNS = 5
 
 
 class MessageText(TextColumn):
@@ -48,7 +48,7 @@ class ConversationFormat(RecordFormat):
     """A format whose column `messages` holds all texts that are a `MessageText`, as `role` and `content` of each."""
 
     def fault(self, given: Collection[str]) -> str | None:
-        for turn in range(2, MOST_TURNS + 1):
+        for turn in range(2, MAX_TURNS + 1):
             pair = [f"user_{turn}", f"assistant_{turn}"]
             missing = [name for name in pair if name not in given]
             if len(missing) == 1:
@@ -60,11 +60,11 @@ class ConversationFormat(RecordFormat):
     def assemble(self, texts: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         import ibis
 
-        from storymesh.engine.few_texts import one_of
+        from storymesh.engine.enum_text import enum_text
 
         given = [text for text in self.texts if text.name in texts and isinstance(text, MessageText)]
         roles = {text.role for text in given}
-        messages = [ibis.struct({"role": one_of(text.role, roles), "content": texts[text.name]}) for text in given]
+        messages = [ibis.struct({"role": enum_text(text.role, roles), "content": texts[text.name]}) for text in given]
         return {COLUMN: ibis.array(messages)}
 
     def assemble_row(self, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ USER = TemplateSlot("user", "question", "question")
 ASSISTANT = TemplateSlot("assistant", "answer", "answer: sees that plus `outcome.action` and `outcome.worked`")
 FURTHER = tuple(
     slot
-    for turn in range(2, MOST_TURNS + 1)
+    for turn in range(2, MAX_TURNS + 1)
     for slot in (
         TemplateSlot(
             f"user_{turn}", "question", f"of `messages`; question: what is asked in turn {turn}", required=False

@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 DATABASE_WAIT_S = 120.0
 SMALL_BYTES = 32 * 2**20
 _STOP_S = 10.0
-_ahead: "_BuildsAhead | None" = None
+_ahead: "_EarlyBuilds | None" = None
 
 
 def dbt_step(domain: str) -> str:
@@ -119,13 +119,13 @@ def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_W
 
 
 @contextmanager
-def dbt_builds_ahead(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+def early_dbt_builds(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Within it, a run of the job, which makes the whole mesh in this process, begins each build as early as it can.
 
     A build that no step has taken when it ends, since somebody stopped the run, is ended too.
     """
     global _ahead
-    _ahead = ahead = _BuildsAhead(mesh, job, instance, run_id)
+    _ahead = ahead = _EarlyBuilds(mesh, job, instance, run_id)
     instance.add_event_listener(run_id, ahead.on_log_entry)
     try:
         yield
@@ -134,12 +134,12 @@ def dbt_builds_ahead(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInst
         ahead.close()
 
 
-def take_begun_build(domain: str) -> "tuple[DbtBuild, DbtCliInvocation] | None":
+def take_early_build(domain: str) -> "tuple[DbtBuild, DbtCliInvocation] | None":
     """Return the build of the domain that has begun ahead of its step, for that step; None where none has."""
     return None if _ahead is None else _ahead.begun.pop(domain, None)
 
 
-class _BuildsAhead:
+class _EarlyBuilds:
     """The builds of one run that have begun and that no step has taken yet: `begun`."""
 
     def __init__(self, mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> None:
@@ -189,7 +189,7 @@ class _BuildsAhead:
                 return
         invocation = build.begin()
         process: Any = invocation.process
-        process.stdout = _LinesAhead(process.stdout)
+        process.stdout = _BufferedLines(process.stdout)
         self.begun[domain] = build, invocation
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ def _reads_little(mesh: Mesh, domain: str) -> bool:
     return sum(file.stat().st_size for file in files if file.is_file()) <= SMALL_BYTES
 
 
-class _LinesAhead:
+class _BufferedLines:
     """The output of a process, read before anybody asks for it, so that the process need not wait."""
 
     def __init__(self, output: IO[bytes]) -> None:
@@ -229,7 +229,7 @@ class _LinesAhead:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._lines.get, None)
 
-    def __enter__(self) -> "_LinesAhead":
+    def __enter__(self) -> "_BufferedLines":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ from storymesh.orchestration.assets.dbt_build import (
     dbt_pool,
     dbt_step,
     prepare_build,
-    take_begun_build,
+    take_early_build,
     wait_for_database,
 )
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
@@ -40,7 +40,7 @@ from storymesh.orchestration.dagster_internals import (
 from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.product.dbt_messages import explain_dbt_error
 from storymesh.product.dbt_process import was_ended
-from storymesh.product.dbt_project import failed_nodes, took_too_long
+from storymesh.product.dbt_project import failed_nodes, timeout_error
 from storymesh.product.dbt_server import is_preloaded, server_address
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
     )
     def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
         with asset_failures(context):
-            if (begun := take_begun_build(domain)) is not None:
+            if (begun := take_early_build(domain)) is not None:
                 build, invocation = begun
                 invocation.context, invocation.manifest = context, manifest
                 invocation.dagster_dbt_translator = translator
@@ -124,7 +124,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
                 yield add_column_lineage(event, domain, manifest, project.target_path, build.inputs)
             if not invocation.is_successful():
                 if was_ended(invocation.process.returncode):
-                    raise took_too_long(project, "build", project.target_path)
+                    raise timeout_error(project, "build", project.target_path)
                 failed = failed_nodes(project)
                 cause = "; ".join(failed) or explain_dbt_error(str(invocation.get_error()), project.folder)
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {cause}")

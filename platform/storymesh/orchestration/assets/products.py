@@ -47,8 +47,8 @@ from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublicationRefused
 from storymesh.product.publish import publish
 from storymesh.product.publish_files import publish_files
-from storymesh.product.sources.kept_rows import KeptRows, ReadRows
 from storymesh.product.sources.open import open_product_rows, product_row_places
+from storymesh.product.sources.row_cache import ReadRows, RowCache
 from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
@@ -178,7 +178,7 @@ def _publish(
         publication = _publish_files(product, contract, collection, store, mesh, context)
         state.record(publication)
         return publication, None
-    kept = KeptRows(store.folder / "rows", product.name)
+    kept = RowCache(store.folder / "rows", product.name)
     with (
         mesh.open_engine() as engine,
         open_product_rows(product, contract, folder, database, engine, allowed, manifest, servers, kept) as rows,

@@ -27,7 +27,7 @@ from storymesh.orchestration.assets.keys import source_key
 from storymesh.orchestration.assets.metadata import asset_owners, code_references
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
 from storymesh.product.definition import Product
-from storymesh.product.sources.bounds import COMPRESSED, OpensTooFar, require_bounded
+from storymesh.product.sources.bounds import COMPRESSED, ContentTooLarge, require_bounded
 from storymesh.product.sources.server_relation import server_relation
 from storymesh.redaction import redact
 
@@ -264,7 +264,7 @@ def _digest(path: Path, folder: Path) -> str:
         require_bounded(path)
         with open_input(path, folder) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OpensTooFar, InputFileRefused):
+    except (ContentTooLarge, InputFileRefused):
         return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
 
 

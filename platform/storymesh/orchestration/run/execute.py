@@ -15,14 +15,14 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from storymesh.atomic_write import open_private
-from storymesh.engine.open import children_ahead
+from storymesh.engine.open import prestarted_workers
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.assets.dbt_build import dbt_builds_ahead
+from storymesh.orchestration.assets.dbt_build import early_dbt_builds
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
 from storymesh.orchestration.assets.keys import MODELS, SHARDS, product_key
 from storymesh.orchestration.assets.sources import raw_file_updates, raw_files_of
-from storymesh.orchestration.dagster_internals import idle_pool_waiting, kept_database_engines
+from storymesh.orchestration.dagster_internals import persistent_database_engines, sleep_in_pool_waits
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
 from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.openlineage import lineage_listener
@@ -32,7 +32,7 @@ from storymesh.orchestration.run.last_run import begin_run, note_run
 from storymesh.orchestration.run.observer import RunObserver
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.orchestration.run.selection import RunTerm
-from storymesh.outage import ResourceUnavailable, as_unavailable, is_of_database
+from storymesh.outage import ResourceUnavailable, as_unavailable, is_database_error
 from storymesh.printable import printable
 from storymesh.product.dbt_server import preloaded_dbt
 from storymesh.redaction import redact
@@ -51,7 +51,7 @@ def _explaining_outages() -> Iterator[None]:
     except Exception as error:
         if (known := as_unavailable(error)) is None:
             raise
-        where = "what Dagster remembers is out of reach" if is_of_database(error) else "the run could not go on"
+        where = "what Dagster remembers is out of reach" if is_database_error(error) else "the run could not go on"
         raise ResourceUnavailable(f"{where}: {known.message}", known.hint, transient=known.transient) from error
 
 
@@ -78,15 +78,15 @@ def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log
     resolved = merged.resolve_job_def(JOB)
     observer = RunObserver(mesh, listener)
     with (
-        kept_database_engines(),
-        children_ahead(),
+        persistent_database_engines(),
+        prestarted_workers(),
         open_instance(mesh) as instance,
         hold_run_lock(dagster_home(mesh), run_id),
         _termination_as_interrupt(),
         _closing_abandoned_runs(instance),
-        idle_pool_waiting(),
+        sleep_in_pool_waits(),
         progress_listener(observer.on_progress),
-        nullcontext() if terms else dbt_builds_ahead(mesh, resolved, instance, run_id),
+        nullcontext() if terms else early_dbt_builds(mesh, resolved, instance, run_id),
     ):
         _report_raw_files(mesh, merged, instance)
         instance.add_event_listener(run_id, observer.on_log_entry)

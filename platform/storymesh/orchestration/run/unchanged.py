@@ -21,7 +21,7 @@ from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.states import input_snapshots, publication_state
 from storymesh.orchestration.instance import dagster_home
-from storymesh.orchestration.lineage_settings import is_wanted
+from storymesh.orchestration.lineage_settings import is_lineage_enabled
 from storymesh.orchestration.run.last_run import find_last_run
 from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
 from storymesh.orchestration.run.selection import FindManifest, RunTerm, resolve_terms
@@ -44,7 +44,7 @@ def find_unchanged_run(mesh: Mesh, terms: Sequence[RunTerm]) -> RunOutcome | Non
         find_manifest = cache(lambda domain: _find_manifest(mesh, domain))
         parts = resolve_terms(mesh, terms, find_manifest)
         run_id = find_last_run(mesh, parts.products, parts.narratives)
-        if run_id is None or is_wanted() or not _has_only_own_assets(mesh):
+        if run_id is None or is_lineage_enabled() or not _has_only_own_assets(mesh):
             return None
         signing_key()
         mesh.prepare_store()
@@ -99,7 +99,7 @@ def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> 
     manifest = find_manifest(product.domain) if product.is_model else None
     state = publication_state(mesh, product, manifest)
     publication = state.find_unchanged(mesh.open_engine)
-    if publication is None or publication.snapshot is None or not state.has_told(publication):
+    if publication is None or publication.snapshot is None or not state.is_noted(publication):
         return None
     return ProductOutcome(
         product.id,

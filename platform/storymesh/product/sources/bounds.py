@@ -40,7 +40,7 @@ class ContentRefused(Exception):
     hint = ""
 
 
-class OpensTooFar(ContentRefused):
+class ContentTooLarge(ContentRefused):
     """A file that opens to more than it may."""
 
     hint = "split it, or take out what is not data"
@@ -53,7 +53,7 @@ class DamagedContent(ContentRefused):
         super().__init__(f"is damaged: {' '.join(str(fault).split())[:200]}")
 
 
-class MemberUnclear(ContentRefused):
+class AmbiguousMember(ContentRefused):
     """An archive of which it is not clear which of its files is meant."""
 
     def __init__(self, words: str, hint: str) -> None:
@@ -75,9 +75,9 @@ def most_bytes(path: Path) -> int:
 
 
 def require_bounded(path: Path) -> None:
-    """Raise OpensTooFar for a file that is larger than it may be by what it takes on disk: it has holes."""
+    """Raise ContentTooLarge for a file that is larger than it may be by what it takes on disk: it has holes."""
     if path.stat().st_size > most_bytes(path):
-        raise OpensTooFar(_words(most_bytes(path)))
+        raise ContentTooLarge(_words(most_bytes(path)))
 
 
 def open_content(file: IO[bytes], path: Path, encoding: str | None, member: str | None) -> io.BufferedReader:
@@ -117,15 +117,15 @@ def archive_member(file: IO[bytes], member: str | None) -> ZipInfo:
     except _FAULTS as error:
         raise DamagedContent(error) from None
     if len(members) > _MAX_MEMBERS:
-        raise OpensTooFar(f"has more than {_MAX_MEMBERS:,} files inside")
+        raise ContentTooLarge(f"has more than {_MAX_MEMBERS:,} files inside")
     files = [found for found in members if not found.is_dir() and not _is_of_a_system(found.filename)]
     chosen = [found for found in files if member is None or found.filename == member]
     names = ", ".join(found.filename for found in files[:_LISTED]) + (", …" if len(files) > _LISTED else "")
     if len(chosen) != 1:
         words = f"has no file '{member}' inside" if member and not chosen else f"has {len(files):,} files inside"
-        raise MemberUnclear(words, f"say which one: member: NAME ({names})" if files else "put one file into it")
+        raise AmbiguousMember(words, f"say which one: member: NAME ({names})" if files else "put one file into it")
     if chosen[0].flag_bits & 1:
-        raise MemberUnclear("has a password", "unpack it, or pack it without one")
+        raise AmbiguousMember("has a password", "unpack it, or pack it without one")
     return chosen[0]
 
 
@@ -134,16 +134,16 @@ def _is_of_a_system(name: str) -> bool:
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a file. Raises OpensTooFar for one that is longer than `MAX_LINE`."""
+    """Yield the lines of a file. Raises ContentTooLarge for one that is longer than `MAX_LINE`."""
     while line := file.readline(MAX_LINE):
         require_line(len(line) if not line.endswith(b"\n") else 0)
         yield line
 
 
 def require_line(size: int) -> None:
-    """Raise OpensTooFar for so many bytes without a line end."""
+    """Raise ContentTooLarge for so many bytes without a line end."""
     if size >= MAX_LINE:
-        raise OpensTooFar(f"has a line of more than {MAX_LINE // 2**20} MiB")
+        raise ContentTooLarge(f"has a line of more than {MAX_LINE // 2**20} MiB")
 
 
 class _Bounded(io.RawIOBase):
@@ -160,7 +160,7 @@ class _Bounded(io.RawIOBase):
             raise DamagedContent(error) from None
         self._left -= len(piece)
         if self._left < 0:
-            raise OpensTooFar(_words(self._limit))
+            raise ContentTooLarge(_words(self._limit))
         buffer[: len(piece)] = piece
         return len(piece)
 

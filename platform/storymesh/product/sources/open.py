@@ -18,9 +18,9 @@ from storymesh.product.sources.bounds import ContentRefused
 from storymesh.product.sources.csv import CSV
 from storymesh.product.sources.dbt_model import open_dbt_model, open_served_model
 from storymesh.product.sources.json_lines import JSON_LINES
-from storymesh.product.sources.kept_rows import KeptRows
 from storymesh.product.sources.options import Format, SourceOptions
 from storymesh.product.sources.parquet import PARQUET
+from storymesh.product.sources.row_cache import RowCache
 from storymesh.product.sources.server_table import open_server_rows, server_version
 from storymesh.product.sources.source import RowPlaces, SourceFile, SourceFormat
 from storymesh.product.sources.source_paths import file_problem, is_pattern, matching_files, name_inside, source_problem
@@ -41,7 +41,7 @@ def open_product_rows(
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
     servers: ServerAccess | None = None,
-    kept: KeptRows | None = None,
+    kept: RowCache | None = None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 

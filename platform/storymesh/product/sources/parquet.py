@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
 from storymesh.product.sources.arrow_columns import plain_columns
-from storymesh.product.sources.bounds import OpensTooFar, most_bytes
+from storymesh.product.sources.bounds import ContentTooLarge, most_bytes
 from storymesh.product.sources.int96 import exact_moments, type_with_texts
 from storymesh.product.sources.parquet_pages import (
     PagesRefused,
@@ -57,7 +57,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                     size = sum(map(written_out_bytes, batch.columns))
                     left -= size
                     if left < 0:
-                        raise source.refused(OpensTooFar(f"opens to more than {limit / 2**30:,.1f} GiB"))
+                        raise source.refused(ContentTooLarge(f"opens to more than {limit / 2**30:,.1f} GiB"))
                     rows = max(1, batch.num_rows // (1 + size // BATCH_BYTES))
                     for start in range(0, batch.num_rows, rows):
                         part = batch.slice(start, rows).select(schema.names)

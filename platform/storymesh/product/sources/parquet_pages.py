@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-LARGEST_PAGE = 256 * 2**20  # writers make pages of one megabyte, DuckDB of at most hundred
-MOST_PAGES = 1_000_000
-MOST_FOOTER_BYTES = 256 * 2**20
+MAX_PAGE_BYTES = 256 * 2**20  # writers make pages of one megabyte, DuckDB of at most hundred
+MAX_PAGES = 1_000_000
+MAX_FOOTER_BYTES = 256 * 2**20
 _MAGIC = b"PAR1"
 _HEADER_BYTES = (512, 2**20)  # read at first, and at most: statistics may stand in a header
 _DICTIONARY_PAGE, _DICTIONARY_ENCODINGS = 2, (2, 8)
@@ -57,7 +57,7 @@ class _Chunk:
     dictionary_offset: int
 
 
-def require_footer(file: BinaryIO, most: int = MOST_FOOTER_BYTES) -> None:
+def require_footer(file: BinaryIO, most: int = MAX_FOOTER_BYTES) -> None:
     """Raise PagesRefused unless a file begins and ends as Parquet does, with a footer that fits into it and `most`."""
     size = file.seek(0, os.SEEK_END)
     if size < 3 * len(_MAGIC):
@@ -120,7 +120,7 @@ def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: in
 def _bounded_dictionaries(file: BinaryIO, metadata: "pq.FileMetaData", limit: int) -> list[_Dictionary]:
     """Return the dictionaries of a file. Raises PagesRefused for one whose pages open to more than `limit` bytes."""
     size = file.seek(0, os.SEEK_END)
-    left, opened = MOST_PAGES, 0
+    left, opened = MAX_PAGES, 0
     values: dict[int, int] = {}
     dictionaries: list[_Dictionary] = []
     for group, (rows, chunks) in enumerate(_groups_of(file)):
@@ -133,10 +133,10 @@ def _bounded_dictionaries(file: BinaryIO, metadata: "pq.FileMetaData", limit: in
             for page in _pages_of(file, chunk, size):
                 left -= 1
                 opened += page.opened
-                if page.opened > LARGEST_PAGE or opened > limit:
+                if page.opened > MAX_PAGE_BYTES or opened > limit:
                     raise PagesRefused(f"opens to more than it may: a page to {page.opened:,} bytes, so far {opened:,}")
                 if left < 0:
-                    raise PagesRefused(f"has more than {MOST_PAGES:,} pages")
+                    raise PagesRefused(f"has more than {MAX_PAGES:,} pages")
                 if page.is_dictionary:
                     dictionary = max(dictionary, page.opened)
                     continue
@@ -257,7 +257,7 @@ def _groups_of(file: BinaryIO) -> Iterator[tuple[int, list[_Chunk]]]:
     length = int.from_bytes(file.read(4), "little")
     file.seek(size - 2 * len(_MAGIC) - length)
     try:
-        footer = CompactReader(file.read(length), MOST_PAGES).read_struct(_FOOTER)
+        footer = CompactReader(file.read(length), MAX_PAGES).read_struct(_FOOTER)
     except (NotThrift, IndexError):
         raise PagesRefused("has a footer that cannot be read") from None
     for group in footer.get(4, ()):

@@ -12,8 +12,8 @@ from storymesh.federation.open import open_server_table
 from storymesh.federation.relation import Relation
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
-from storymesh.product.sources.kept_rows import KeptRows
 from storymesh.product.sources.options import SourceOptions
+from storymesh.product.sources.row_cache import RowCache
 from storymesh.product.sources.server_relation import server_relation
 from storymesh.product.sources.source import choose_columns
 from storymesh.temporary_folder import temporary_folder
@@ -31,7 +31,7 @@ def open_server_rows(
     access: ServerAccess,
     engine: Engine,
     open_files: "Callable[[Sequence[Path], SourceOptions], pa.RecordBatchReader]",
-    kept: KeptRows | None,
+    kept: RowCache | None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of the table, query or files that the source of a product names, a batch at a time.
 

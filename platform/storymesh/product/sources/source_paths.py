@@ -6,7 +6,13 @@ from pathlib import Path
 from storymesh.document import suggest_file
 from storymesh.input_file import InputFileRefused, open_input, require_input
 from storymesh.product.definition import Product
-from storymesh.product.sources.bounds import COMPRESSED, ContentRefused, OpensTooFar, archive_member, require_bounded
+from storymesh.product.sources.bounds import (
+    COMPRESSED,
+    ContentRefused,
+    ContentTooLarge,
+    archive_member,
+    require_bounded,
+)
 from storymesh.product.sources.options import SourceOptions, format_suffixes
 
 MAX_FILES = 10_000
@@ -61,7 +67,7 @@ def file_problem(path: Path, folder: Path, options: SourceOptions) -> tuple[str,
         require_bounded(path)
     except InputFileRefused as error:
         return f"the file {error.reason}", error.hint
-    except OpensTooFar as error:
+    except ContentTooLarge as error:
         return f"the file {error}", error.hint
     except RuntimeError:
         return "the file is a link that leads back to itself", "put the file itself there"

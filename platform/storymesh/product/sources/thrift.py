@@ -9,8 +9,8 @@ from typing import Any
 
 BYTE, INT16, INT32, INT64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(3, 14)
 _TRUE, _FALSE = 1, 2
-_LONGEST_VARINT = 70  # bits
-_DEEPEST = 12
+_MAX_VARINT_BITS = 70  # bits
+_MAX_DEPTH = 12
 
 Shape = Mapping[tuple[int, int], "Shape | None"]
 """The fields that are wanted of a struct: id and kind -> the shape of the struct, or of the list's structs, there."""
@@ -32,7 +32,7 @@ class CompactReader:
     def read_struct(self, shape: Shape, depth: int = 0) -> dict[int, Any]:
         """Return the wanted fields of the next struct that are there: integers, structs and lists of structs."""
         self._left -= 1
-        if depth > _DEEPEST or self._left < 0:
+        if depth > _MAX_DEPTH or self._left < 0:
             raise NotThrift
         fields: dict[int, Any] = {}
         seen: set[int] = set()
@@ -86,7 +86,7 @@ class CompactReader:
             raise NotThrift
 
     def _skip_struct(self, depth: int) -> None:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise NotThrift
         while head := self._byte():
             if not head >> 4:
@@ -94,7 +94,7 @@ class CompactReader:
             self._skip(head & 15, depth)
 
     def _skip_items(self, count: int, kind: int, depth: int) -> None:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise NotThrift
         if kind in (_TRUE, _FALSE):
             self._advance(count)  # in a list a truth value takes a byte
@@ -122,7 +122,7 @@ class CompactReader:
 
     def _varint(self) -> int:
         number = 0
-        for shift in range(0, _LONGEST_VARINT, 7):
+        for shift in range(0, _MAX_VARINT_BITS, 7):
             byte = self._byte()
             number |= (byte & 127) << shift
             if byte < 128:

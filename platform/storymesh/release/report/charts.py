@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table
 
 BINS = 24
-MOST_ACTIONS = 20
-MOST_MONTHS = 120  # of more, years are shown
+MAX_ACTIONS = 20
+MAX_MONTHS = 120  # of more, years are shown
 LEFT_OUT = "left out"
 
 
@@ -69,7 +69,7 @@ def count_actions(engine: Engine, outcomes: JudgedOutcomes) -> tuple[tuple[Actio
         ActionCount(str(row["action"]), int(row["tried"]), int(row["worked"])) for row in engine.fetch_rows(counted)
     ]
     actions.sort(key=lambda action: (-action.tried, action.name))
-    return tuple(actions[:MOST_ACTIONS]), max(len(actions) - MOST_ACTIONS, 0)
+    return tuple(actions[:MAX_ACTIONS]), max(len(actions) - MAX_ACTIONS, 0)
 
 
 def chart_scores(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
@@ -119,7 +119,7 @@ def chart_months(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart
     if not counts:
         return None
     first, last = min(counts), max(counts)
-    yearly = (last.year - first.year) * 12 + last.month - first.month >= MOST_MONTHS
+    yearly = (last.year - first.year) * 12 + last.month - first.month >= MAX_MONTHS
     step = 12 if yearly else 1
     begin, end = (
         (first.year * 12, last.year * 12)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 STORIES = 10  # of a config
-FEWEST_STORIES = 2
-LARGEST_PAGE = 1_500_000  # bytes
+MIN_STORIES = 2
+MAX_PAGE_BYTES = 1_500_000  # bytes
 COLORS = 8
 
 Files = Mapping[str, Mapping[str, Sequence[Path]]]  # config -> split -> shards
@@ -54,7 +54,7 @@ def render_report(
     while True:
         shown = {config: every[:most] for config, every in stories.items()}
         page = render_page(TEMPLATE, stories=shown, traced=open_tracer is not None, colors=colors, **variables)
-        if most <= FEWEST_STORIES or len(page.encode()) <= LARGEST_PAGE:
+        if most <= MIN_STORIES or len(page.encode()) <= MAX_PAGE_BYTES:
             return page
         most -= 2
 
@@ -111,7 +111,7 @@ def sample_stories(
     """Return `most` records of each config from all its splits, by the MD5 of their cases: so configs show the same."""
     chosen = {config: _chosen_records(engine, splits, most) for config, splits in files.items()}
     if tracer is not None:
-        tracer.hold_cases({record["case_id"] for records in chosen.values() for record in records})
+        tracer.preload_cases({record["case_id"] for records in chosen.values() for record in records})
     return {config: tuple(_stories(config, records, tracer, colors)) for config, records in chosen.items()}
 
 

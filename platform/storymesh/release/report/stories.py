@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from storymesh.provenance.origins import Origin, TracedSpan
     from storymesh.provenance.trace import RecordTrace, TracedColumn
 
-LONGEST_TEXT = 6_000  # characters of one column
-LONGEST_VALUE = 200  # characters of one value of a row
-LONGEST_EVIDENCE = 1_000
-MOST_ROWS = 8  # rows behind one value
+MAX_TEXT = 6_000  # characters of one column
+MAX_VALUE = 200  # characters of one value of a row
+MAX_EVIDENCE = 1_000
+MAX_ROWS = 8  # rows behind one value
 DEPTH = 4  # expressions inside expressions
 
 
@@ -143,7 +143,7 @@ class _StoryBuilder:
         self.values: dict[Any, PrintedValue] = {}
 
     def text(self, name: str, text: str, column: "TracedColumn | None") -> StoryText:
-        shown = text[:LONGEST_TEXT]
+        shown = text[:MAX_TEXT]
         role = {"True": "worked", "False": "failed"}.get(text, "") if name == "label" else name.rpartition(".")[2]
         traced = column is not None and column.text == text
         pieces = tuple(self._pieces(shown, column)) if column is not None and traced else (TextPiece(shown),)
@@ -173,44 +173,44 @@ class _StoryBuilder:
             origins, because = self._steps(span.origins, DEPTH), self._steps(span.because, DEPTH)
             self.values[key] = PrintedValue(
                 f"{self.id}-{len(self.values)}",
-                shorten(span.text, LONGEST_VALUE),
-                shorten(span.expression or "", LONGEST_VALUE),
+                shorten(span.text, MAX_VALUE),
+                shorten(span.expression or "", MAX_VALUE),
                 f"{span.at.path}:{span.at.line}:{span.at.column}",
                 origins,
                 because,
-                max(len(span.origins) - MOST_ROWS, 0) + max(len(span.because) - MOST_ROWS, 0),
+                max(len(span.origins) - MAX_ROWS, 0) + max(len(span.because) - MAX_ROWS, 0),
                 _style(origins or because),
             )
         return self.values[key]
 
     def _steps(self, origins: "Sequence[Origin]", depth: int) -> tuple[SourceStep, ...]:
-        return tuple(self._step(origin, depth) for origin in origins[:MOST_ROWS])
+        return tuple(self._step(origin, depth) for origin in origins[:MAX_ROWS])
 
     def _step(self, origin: "Origin", depth: int) -> SourceStep:
         if origin.kind == "row":
             return SourceStep(
                 "row",
-                shorten(origin.path, LONGEST_VALUE),
+                shorten(origin.path, MAX_VALUE),
                 origin.product,
                 origin.version[:12],
-                shorten(origin.key, LONGEST_VALUE),
+                shorten(origin.key, MAX_VALUE),
                 origin.property or "",
-                "" if origin.masked or origin.property is None else shorten(format_value(origin.value), LONGEST_VALUE),
+                "" if origin.masked or origin.property is None else shorten(format_value(origin.value), MAX_VALUE),
                 origin.masked,
                 self.colors.get(origin.product, 0),
-                shorten(origin.evidence.description, LONGEST_EVIDENCE) if origin.evidence is not None else "",
+                shorten(origin.evidence.description, MAX_EVIDENCE) if origin.evidence is not None else "",
             )
         inner = self._steps(origin.origins, depth - 1) if depth else ()
         more = len(origin.origins) - len(inner)
-        path = shorten(origin.path, LONGEST_VALUE)
+        path = shorten(origin.path, MAX_VALUE)
         if origin.kind == "query":
             return SourceStep("query", path, value=format_value(origin.value), inner=inner, more=more)
         return SourceStep(
             "expression",
             path,
             key=origin.case,
-            name=shorten(origin.expression, LONGEST_VALUE),
-            value="" if origin.masked else shorten(format_value(origin.value), LONGEST_VALUE),
+            name=shorten(origin.expression, MAX_VALUE),
+            value="" if origin.masked else shorten(format_value(origin.value), MAX_VALUE),
             masked=origin.masked,
             inner=inner,
             more=more,

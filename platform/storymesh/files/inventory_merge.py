@@ -1,4 +1,4 @@
-"""What one inventory takes over from another of the same product: readings of the same reader, never read twice."""
+"""Merge the inventory of another shard or machine into one: what the same reader has read is not read again."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -27,11 +27,10 @@ WHERE is_wanted(o.uri) AND NOT o.passing AND (f.uri IS NULL OR f.passing
 
 @contextmanager
 def attached(database: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Have a database that only one process writes, and none now, attached as `other`."""
+    """Attach the database at `path`, which no other process is writing, as `other`."""
     with closing(sqlite3.connect(path, timeout=60)) as own:
-        own.execute(
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        )  # what its writer, which may have been killed, has left beside it
+        # Its writer may have been killed, and have left a write-ahead log.
+        own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.execute("ATTACH ? AS other", (str(path.resolve()),))
     try:
         yield
@@ -39,13 +38,15 @@ def attached(database: sqlite3.Connection, path: Path) -> Iterator[None]:
         database.execute("DETACH other")
 
 
-def take_over(
+def merge_from(
     database: sqlite3.Connection,
     wanted: Callable[[str], bool],
     add_batch: "Callable[[sqlite3.Connection, pa.RecordBatch], None]",
 ) -> int:
-    """Take over the files of the inventory `other` that are `wanted`, with their readings, where it is of the same
-    reader and limits. Return how many readings were new."""
+    """Copy the `wanted` files of the inventory `other` with their readings, if reader and limits are the same.
+
+    Return how many readings were new.
+    """
     notes, others = (dict(database.execute(f"SELECT name, value FROM {schema}.note")) for schema in ("main", "other"))
     if notes != others:
         return 0

@@ -11,13 +11,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from storymesh.files.evidence.beside import WordsBeside, count_of, telling_words
 from storymesh.files.evidence.folded_text import FoldedText
-from storymesh.files.evidence.named_row import NamedRow, Span
+from storymesh.files.evidence.nearby_words import NearbyWords, count_of, telling_words
+from storymesh.files.evidence.row_mentions import RowMentions, Span
 
 Strength = tuple[int, bool, bool]
-ALSO_ANOTHER = "the file says another value of it as well"
-BETTER_ANOTHER = "the words beside another value say it better"
+AMBIGUOUS = "the file says another value of it as well"
+BETTER_MATCH = "the words beside another value say it better"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PropertyNames:
 
 
 @dataclass
-class Rivalry:
+class CompetingValues:
     """The values of one kind in one text, and which of them may be meant. `places` says where they are in a stretch of
     the text, and whether each is a wanted one; `states` whether the text states what is at a place, `asks` whether it
     asks it."""
@@ -43,10 +43,10 @@ class Rivalry:
     around: Callable[[int, Literal["sentence", "paragraph"]], Span]
     states: Callable[[Span], bool]
     asks: Callable[[Span], bool]
-    beside: WordsBeside = field(init=False)
+    beside: NearbyWords = field(init=False)
 
     def __post_init__(self) -> None:
-        self.beside = WordsBeside(self.original, self.folded, self._sentence, self.language)
+        self.beside = NearbyWords(self.original, self.folded, self._sentence, self.language)
 
     def _sentence(self, at: int) -> Span:
         return self.around(at, "sentence")
@@ -56,7 +56,7 @@ class Rivalry:
         place: Span,
         own: PropertyNames,
         rivals: Sequence[PropertyNames],
-        row: NamedRow,
+        row: RowMentions,
         places: Callable[[Span], Iterable[tuple[Span, bool]]],
         *,
         found: bool,
@@ -83,10 +83,10 @@ class Rivalry:
         strengths = {span: self._strength(span, names, spans, row) for span in every}
         strongest = max(others, key=lambda span: strengths[span])
         if strengths[strongest] != strengths[place]:
-            return BETTER_ANOTHER if strengths[strongest] > strengths[place] else None
+            return BETTER_MATCH if strengths[strongest] > strengths[place] else None
         together = self._sentence(strongest[0]) == self._sentence(place[0])
         if strengths[place][0] or (strengths[place][1] and not together):
-            return ALSO_ANOTHER
+            return AMBIGUOUS
         return self._undecided(rivals, found=found)
 
     def _undecided(self, rivals: Sequence[PropertyNames], *, found: bool) -> str | None:
@@ -95,18 +95,18 @@ class Rivalry:
         told = [rival.property for rival in rivals if rival.value is not None]
         if told:
             return f"no word beside it tells it from {told[0]}"
-        return ALSO_ANOTHER if found else None
+        return AMBIGUOUS if found else None
 
     def _telling(self, names: str) -> list[str]:
         return telling_words(names, self.language)
 
-    def _strength(self, place: Span, names: Sequence[str], alike: Sequence[Span], row: NamedRow) -> Strength:
+    def _strength(self, place: Span, names: Sequence[str], alike: Sequence[Span], row: RowMentions) -> Strength:
         own, _ = row.named(*self._sentence(place[0]))
         at = self.folded.begins[place[0]]
         line = self.original.rfind("\n", max(0, at - 2_000), at) + 1  # a line that is longer is no quoted one
         return count_of(names, self.beside.words(place, alike)), own, not self.original.startswith(">", line)
 
-    def _windows(self, row: NamedRow) -> list[Span]:
+    def _windows(self, row: RowMentions) -> list[Span]:
         """Return where a text may speak of a row: everywhere, or where it names it if there are others."""
         end = len(self.folded.text)
         if not row.has_others:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 
 @dataclass(frozen=True)
-class SaidDay:
+class DateMention:
     """A day with its place in a folded text; the year is None where none is said. `clock` is the time of day that
     stands beside it, as hour, minute and second, `ahead` of UTC by some minutes."""
 
@@ -41,11 +41,11 @@ _ZONES = {
 _ZONE = re.compile(rf" ?(?:Uhr |h |hrs )?(?:({'|'.join(_ZONES)})\b|(?:UTC|GMT)? ?([+-])(\d\d):?(\d\d)\b)")
 
 
-def said_days(text: str, language: str = "en") -> list[SaidDay]:
+def date_mentions(text: str, language: str = "en") -> list[DateMention]:
     """Return the days of a folded text in their order; one that is written in figures alone only where it can be read
     in one way."""
     found = [
-        SaidDay(match.start(), match.end(), int(match[1]), int(match[2]), int(match[3]))
+        DateMention(match.start(), match.end(), int(match[1]), int(match[2]), int(match[3]))
         for match in _ISO.finditer(text)
     ]
     named, months, figures = _day_patterns(language)
@@ -54,17 +54,17 @@ def said_days(text: str, language: str = "en") -> list[SaidDay]:
         year = groups["year"] or groups["year2"]
         month = months[(groups["month"] or groups["month2"]).lower().rstrip(".")]
         day = int(groups["day"] or groups["day2"])
-        found.append(SaidDay(match.start(), match.end(), int(year) if year else None, month, day))
+        found.append(DateMention(match.start(), match.end(), int(year) if year else None, month, day))
     for match in figures.finditer(text):
         first, second, year = int(match[1]), int(match[3]), int(match[4])
         if match[2] == "." or first > 12 or first == second:  # with dots the day is first everywhere
-            found.append(SaidDay(match.start(), match.end(), year, second, first))
+            found.append(DateMention(match.start(), match.end(), year, second, first))
         elif second > 12:
-            found.append(SaidDay(match.start(), match.end(), year, first, second))
+            found.append(DateMention(match.start(), match.end(), year, first, second))
     return [_with_clock(day, text) for day in sorted(found, key=lambda day: day.begin)]
 
 
-def _with_clock(day: SaidDay, text: str) -> SaidDay:
+def _with_clock(day: DateMention, text: str) -> DateMention:
     """Return a day with the time of day that stands right behind it, or right before."""
     behind = _CLOCK_BEHIND.match(text, day.end)
     if behind is None or (clock := _CLOCK.match(text, behind.end())) is None:
@@ -102,7 +102,7 @@ def _day_patterns(language: str) -> tuple[re.Pattern[str], Mapping[str, int], re
     return named, months, re.compile(r"(?<![\w.,/:-])(\d\d?)([./-])(\d\d?)\2(\d{4})(?![\w/-])")
 
 
-def said_clocks(text: str) -> list[tuple[int, int, int]]:
+def time_mentions(text: str) -> list[tuple[int, int, int]]:
     """Return the times of day of a text as hour, minute and second."""
     return [_time_of(match) for match in _CLOCK.finditer(text)]
 

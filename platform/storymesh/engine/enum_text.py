@@ -18,19 +18,19 @@ def _first(text, texts):  # type: ignore[no-untyped-def]
     ...
 
 
-def one_of(text: str, texts: Collection[str]) -> ir.StringValue:
+def enum_text(text: str, texts: Collection[str]) -> ir.StringValue:
     """Return `text`, which is one of `texts`; values that meet in one column have the same ones."""
     # On any engine, also one that knows nothing of this, it is the first of two texts.
     return _first(text, json.dumps(sorted(texts), ensure_ascii=False))
 
 
-def few_texts(node: ops.Node) -> list[str] | None:
-    """Return the texts of which a `one_of` is one, sorted; of any other expression, None."""
-    return json.loads(node.__args__[1].value) if is_one_of(node) else None
+def enum_values(node: ops.Node) -> list[str] | None:
+    """Return the texts of which a `enum_text` is one, sorted; of any other expression, None."""
+    return json.loads(node.__args__[1].value) if is_enum_text(node) else None
 
 
-def is_one_of(node: ops.Node) -> bool:
-    """Return True for a `one_of`."""
+def is_enum_text(node: ops.Node) -> bool:
+    """Return True for a `enum_text`."""
     return isinstance(node, _ONE_OF)
 
 

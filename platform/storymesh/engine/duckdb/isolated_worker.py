@@ -1,4 +1,4 @@
-"""A process of its own for what somebody else wrote: a SQL rule of a contract, or the models that dbt left in a file.
+"""A process of its own for untrusted SQL: a rule of a contract, or the models that dbt left in a file.
 
 DuckDB's limits hold most of what it does and not all (`repeat('a', 2000000000)` takes eight gigabytes, and no interrupt
 ends it), and its settings are of the whole process. So such work is done here: with no environment, no files but those

@@ -10,8 +10,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
+from storymesh.files.evidence.date_mentions import date_mentions
 from storymesh.files.evidence.measures import Measure, currency_signs, measures
-from storymesh.files.evidence.said_days import said_days
 from storymesh.lexicon.language import LANGUAGES, language_of
 
 _BEFORE = r"(?<![\w#^])(?<!\w[-.,:/'])(?!(?<=\d )\d{3}(?!\d))(?<![⁄½¼¾])"
@@ -25,7 +25,7 @@ _GROUPS = re.compile(r"\d{1,3}(?:(?P<sign>[.,'])\d{3})(?:(?P=sign)\d{3})*|\d{1,2
 
 
 @dataclass(frozen=True)
-class SaidNumber:
+class NumberMention:
     """A number with its place in a folded text, and the unit that it is said in, None where it is said in none. It is
     not `exact` where the text says it as a bound or as an end of a range."""
 
@@ -65,12 +65,12 @@ _MONEY_BEFORE = re.compile(r"(?:(?<![^\W\d_])([A-Z]{3})|(?<![^\W\d_])([A-Z]{0,2}
 _CODE = re.compile(r" ?([A-Z]{3})\b")
 
 
-def said_numbers(text: str, language: str = "en") -> list[SaidNumber]:
+def number_mentions(text: str, language: str = "en") -> list[NumberMention]:
     """Return the numbers of a folded text in their order, without those of its days; of "2 days 5 hours" their sum. A
     tab in it parts cells of a table, and no number or unit goes over it."""
-    days = said_days(text, language)
+    days = date_mentions(text, language)
     read = [*_in_digits(text, language), *(_in_words(text, language) if language == "en" else ())]
-    found: list[SaidNumber] = []
+    found: list[NumberMention] = []
     for number in sorted(read, key=lambda item: item.begin):
         index = bisect_left(days, number.end, key=lambda day: day.begin)
         if index and number.begin < days[index - 1].end:
@@ -83,13 +83,13 @@ def said_numbers(text: str, language: str = "en") -> list[SaidNumber]:
             whole = before.value * before.measure.size + number.value * number.measure.size
             exact = before.exact and number.exact
             measure = Measure(before.measure.dimension, Decimal(1))
-            found[-1] = SaidNumber(before.begin, number.end, whole, measure, exact)
+            found[-1] = NumberMention(before.begin, number.end, whole, measure, exact)
         else:
             found.append(number)
     return found
 
 
-def _continues(text: str, before: SaidNumber, number: SaidNumber) -> bool:
+def _continues(text: str, before: NumberMention, number: NumberMention) -> bool:
     """Return True for the hours of "2 days and 5 hours": less than one of the unit before, right behind it."""
     one, other = before.measure, number.measure
     if one is None or other is None or one.dimension != other.dimension or one.dimension == "share":
@@ -98,12 +98,12 @@ def _continues(text: str, before: SaidNumber, number: SaidNumber) -> bool:
     return between in ("", "and", "und", "&") and 0 <= number.value * other.size < one.size
 
 
-def _in_digits(text: str, language: str) -> Iterator[SaidNumber]:
+def _in_digits(text: str, language: str) -> Iterator[NumberMention]:
     for begin, end, value in numbers_in_digits(text, language):
         yield _with_unit(text, begin, end, value, language)
 
 
-def _in_words(text: str, language: str) -> Iterator[SaidNumber]:
+def _in_words(text: str, language: str) -> Iterator[NumberMention]:
     for match in _IN_WORDS.finditer(text):
         words = re.findall(r"[a-z]+", match[0].lower())
         value = None if words[0] in _SCALES else _value_of_words(words)
@@ -132,7 +132,7 @@ def _value_of_words(words: list[str]) -> int | None:
     return total + part
 
 
-def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -> SaidNumber:
+def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -> NumberMention:
     known = measures(language)
     money = _money_before(text[max(0, begin - 8) : begin], text[end : end + 5], known)
     size, end = _scaled(text, end, language)
@@ -151,7 +151,7 @@ def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -
     before, behind = text[max(0, begin - 60) : begin], text[last : last + 60]
     left, right = _bound_patterns(language)
     inexact = left.search(before) or right.match(behind) or right.match(text[end : end + 12])
-    return SaidNumber(begin, last, value, measure, not inexact)
+    return NumberMention(begin, last, value, measure, not inexact)
 
 
 def _scaled(text: str, end: int, language: str) -> tuple[int, int]:

@@ -45,7 +45,7 @@ sources:
 }
 
 
-def rehearse(folder: Path) -> "dbtRunnerResult":
+def warm_up(folder: Path) -> "dbtRunnerResult":
     """Parse a project in the empty `folder`, and return what came of it. Nothing of it stays in this process but what
     dbt has made for any project."""
     import dbt.mp_context
@@ -74,7 +74,7 @@ def rehearse(folder: Path) -> "dbtRunnerResult":
     return result
 
 
-def what_a_fork_shares() -> tuple[int, bool, list[str]]:
+def fork_unsafe_state() -> tuple[int, bool, list[str]]:
     """Return the count of threads of this process, whether it has started processes, and its open files: what a forked
     process would lack, or would close."""
     try:

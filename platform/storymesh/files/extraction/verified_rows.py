@@ -6,9 +6,9 @@ from datetime import date
 from typing import Any
 
 from storymesh.contract.definition import Property
-from storymesh.files.evidence.evidence import EvidenceText, FoundEvidence, NoEvidence, WantedValue
+from storymesh.files.evidence.competing_values import PropertyNames
+from storymesh.files.evidence.evidence import EvidenceText, ExpectedValue, FoundEvidence, NoEvidence
 from storymesh.files.evidence.measures import measure_of
-from storymesh.files.evidence.rivalry import PropertyNames
 from storymesh.files.extraction.answer_schema import Unreadable, value_and_quote, value_in_words
 from storymesh.files.extraction.definition import TypedExtraction, label_of
 from storymesh.files.reading.passages import place_of
@@ -17,7 +17,7 @@ from storymesh.language.types import Date, Decimal, Float, Integer, Timestamp
 from storymesh.lexicon.language import LANGUAGES, text_language
 
 _LATIN = 0x250  # letters below are those of Latin alphabets
-_MOST_FOREIGN = 0.2  # of the letters of a text may be others, as names are
+_MAX_FOREIGN = 0.2  # of the letters of a text may be others, as names are
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ReadContent:
 
 
 @dataclass
-class ProvenRows:
+class VerifiedRows:
     """The rows of one answer: those whose every value has its evidence, and the faults of the others, a list for each.
 
     A fault is a reason as it is counted, "delay_hours: the quote is not in the file".
@@ -56,9 +56,9 @@ class EvidenceReader:
         self._texts = [EvidenceText(content.text, code, content.near, unsure=language is None) for code in languages]
         self._unknown = language is None and _is_foreign(content.text)
 
-    def prove(self, rows: Sequence[Mapping[str, Any]], answer: str) -> ProvenRows:
+    def verify(self, rows: Sequence[Mapping[str, Any]], answer: str) -> VerifiedRows:
         """Return which of the rows the file says; `answer` is the key of the answer that has them."""
-        proven = ProvenRows()
+        proven = VerifiedRows()
         read: list[tuple[dict[str, tuple[Any, str | None]], list[str]]] = [self._read(row) for row in rows]
         keys = [self._key_texts(values) for values, _ in read]
         told: dict[tuple[str, ...], dict[str, Any] | None] = {}
@@ -131,7 +131,7 @@ class EvidenceReader:
             return f"it was recognised with a confidence below {least:g}"
         return made
 
-    def _wanted(self, item: Property, values: "_Values") -> WantedValue:
+    def _wanted(self, item: Property, values: "_Values") -> ExpectedValue:
         value = values[item.name][0]
         labels = [label_of(item, value)] if item.enum else []
         words = [*item.name.split("_"), *item.title.split()]
@@ -141,10 +141,10 @@ class EvidenceReader:
             if other.name != item.name and not other.enum and _is_alike(other, item)
         ]
         labels = [label for label in labels if label != value]
-        return WantedValue(item.name, value, item.unit, labels, words, _names(item, value), rivals)
+        return ExpectedValue(item.name, value, item.unit, labels, words, _names(item, value), rivals)
 
     def _find(
-        self, wanted: WantedValue, quote: str | None, key: tuple[str, ...], others: tuple[str, ...]
+        self, wanted: ExpectedValue, quote: str | None, key: tuple[str, ...], others: tuple[str, ...]
     ) -> FoundEvidence | NoEvidence:
         first: FoundEvidence | None = None
         for text in self._texts:
@@ -198,4 +198,4 @@ def _is_alike(one: Property, other: Property) -> bool:
 def _is_foreign(text: str) -> bool:
     """Return True for a text that is mostly in other letters than those of the languages that are known."""
     letters = [sign for sign in text if sign.isalpha()]
-    return sum(ord(sign) >= _LATIN for sign in letters) > _MOST_FOREIGN * len(letters)
+    return sum(ord(sign) >= _LATIN for sign in letters) > _MAX_FOREIGN * len(letters)

@@ -10,7 +10,7 @@ from storymesh.mesh.mesh import Mesh
 
 
 @dataclass(frozen=True)
-class SoundPart:
+class ValidPart:
     """The part of a mesh that has no errors. `left_out` are the domains and the ids of the narratives that are not in
     `mesh`."""
 
@@ -18,17 +18,17 @@ class SoundPart:
     left_out: frozenset[str]
 
 
-def sound_part(mesh: Mesh, findings: Iterable[Finding]) -> SoundPart:
+def valid_part(mesh: Mesh, findings: Iterable[Finding]) -> ValidPart:
     """Return the part of a mesh that no error of its files concerns: the whole of it where there is none.
 
     An error outside the files of a domain or a narrative, as in the settings, concerns everything.
     """
     owners = {_owner(finding.location.path) for finding in findings if finding.severity == "error"}
     if not owners:
-        return SoundPart(mesh, frozenset())
+        return ValidPart(mesh, frozenset())
     if None in owners:
         left_out = frozenset({*mesh.domains, *mesh.narratives})
-        return SoundPart(_without(mesh, mesh.domains, mesh.narratives), left_out)
+        return ValidPart(_without(mesh, mesh.domains, mesh.narratives), left_out)
     domains = {name for kind, name in filter(None, owners) if kind == "domain"}
     own = {name.replace("_", "-") for kind, name in filter(None, owners) if kind == "narrative"}
     waiting = list(domains)
@@ -45,7 +45,7 @@ def sound_part(mesh: Mesh, findings: Iterable[Finding]) -> SoundPart:
             for member in narrative.cast.values()
         )
     }
-    return SoundPart(_without(mesh, domains, narratives), frozenset({*domains, *narratives}))
+    return ValidPart(_without(mesh, domains, narratives), frozenset({*domains, *narratives}))
 
 
 def _owner(path: str) -> tuple[str, str] | None:

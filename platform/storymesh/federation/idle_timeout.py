@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class SilenceLimit:
+class IdleTimeout:
     """Calls `end` once nobody has waited in vain for longer than `seconds`. `expired` tells that it did."""
 
     def __init__(self, seconds: float, end: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ _ZONES = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class WantedRows:
+class ReachableRows:
     """The rows of a role that cases can link, and what leaves its premise with the keys that a server is sent."""
 
     selection: RowSelection
@@ -46,7 +46,7 @@ class WantedRows:
 
 
 @dataclass(frozen=True)
-class CaseReach:
+class ReachableRowFinder:
     """What cases reach, by the rows of the `snapshots` (role -> snapshot) of the roles before."""
 
     mesh: Mesh
@@ -54,28 +54,28 @@ class CaseReach:
     snapshots: Mapping[str, Snapshot]
     engine: Engine
 
-    def wanted(self, name: str, columns: list[str]) -> WantedRows:
+    def wanted(self, name: str, columns: list[str]) -> ReachableRows:
         """Return which rows of a role the cases can link. `columns` are those of its extract, in order."""
         role = self.typed.cast.roles.get(name)
         if role is None:
-            return WantedRows(RowSelection())
+            return ReachableRows(RowSelection())
         if role.link is None:
             return self._anchors(columns)
         found = list(self._keys(role, columns))
         leaving = tuple(left for _, _, left in found if left is not None)
         bounds, keys = tuple(self._bounds(role, columns)), tuple(keys for keys, _, _ in found)
         times = next((times for _, times, _ in found if times is not None), None)
-        return WantedRows(RowSelection(bounds, keys, times), leaving)
+        return ReachableRows(RowSelection(bounds, keys, times), leaving)
 
-    def _anchors(self, columns: list[str]) -> WantedRows:
+    def _anchors(self, columns: list[str]) -> ReachableRows:
         """Return which rows of the anchor are cases, as far as its source can say it."""
         found = self._condition
         if found is None:
             notes = () if self.typed.selection is None else ("`where` is held where cases are made",)
-            return WantedRows(RowSelection(), notes=notes)
+            return ReachableRows(RowSelection(), notes=notes)
         notes = () if found.whole else ("a part of `where` is held where cases are made",)
         places = {column: columns.index(column) for column in found.columns}
-        return WantedRows(RowSelection(where=RowCondition(found.condition, places)), notes=notes)
+        return ReachableRows(RowSelection(where=RowCondition(found.condition, places)), notes=notes)
 
     @property
     def _condition(self) -> SourceCondition | None:

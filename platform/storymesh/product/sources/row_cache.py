@@ -36,7 +36,7 @@ class ReadRows:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CacheState:
     """What the kept rows are of (`shape`), and where to go on: the last change, or what each month is known by."""
 
     shape: str
@@ -44,7 +44,7 @@ class _Kept:
     months: Mapping[str, str] | None = None
 
 
-class KeptRows:
+class RowCache:
     """The rows of one product as they were read last, in a file of the `folder`."""
 
     def __init__(self, folder: Path, product: str) -> None:
@@ -69,12 +69,12 @@ class KeptRows:
             places = list(contract.properties)
             key = tuple(places.index(name) for name in contract.key)
             rows, _, last = table.open_changed_since(choose, key, places.index(contract.changed_at), None)
-            came = self._write(rows, self._path, _Kept(shape, last))
+            came = self._write(rows, self._path, _CacheState(shape, last))
             self.read = ReadRows("all rows", came, table.moved, came)
         return self._open()
 
     def _read_changes(
-        self, table: ChangingTable, contract: Contract, choose: ChooseColumns, engine: Engine, kept: _Kept
+        self, table: ChangingTable, contract: Contract, choose: ChooseColumns, engine: Engine, kept: _CacheState
     ) -> bool:
         """Read the rows that have changed, and keep them with the others. Return False where this is not what the
         table holds: rows have gone, or changed without saying so."""
@@ -105,14 +105,14 @@ class KeptRows:
         choose: ChooseColumns,
         engine: Engine,
         shape: str,
-        kept: _Kept | None,
+        kept: _CacheState | None,
     ) -> None:
         """Read the rows of the months that are not as they were, and keep them with the others."""
         assert contract.event_time is not None
         place = list(contract.properties).index(contract.event_time)
         before = dict(kept.months or {}) if kept is not None else {}
         rows, months = table.open_changed_months(choose, place, before)
-        now = _Kept(shape, months=months)
+        now = _CacheState(shape, months=months)
         if not before:
             came = self._write(rows, self._path, now)
             self.read = ReadRows("all rows", came, table.moved, came)
@@ -130,10 +130,10 @@ class KeptRows:
         total = sum(int(text.split()[0]) for text in months.values())
         self.read = ReadRows("months that differ", came, table.moved, total)
 
-    def _replace(self, engine: Engine, rows: "ir.Table", known: _Kept) -> None:
+    def _replace(self, engine: Engine, rows: "ir.Table", known: _CacheState) -> None:
         engine.write_parquet(rows, self._path, metadata={_KNOWN.decode(): _as_text(known)})
 
-    def _write(self, rows: "pa.RecordBatchReader", path: Path, known: _Kept) -> int:
+    def _write(self, rows: "pa.RecordBatchReader", path: Path, known: _CacheState) -> int:
         """Write rows as they come, whole or not at all; return how many there are."""
         import pyarrow.parquet as pq
 
@@ -158,13 +158,13 @@ class KeptRows:
         batches = (batch.replace_schema_metadata(None) for batch in file.iter_batches())
         return pa.RecordBatchReader.from_batches(schema, batches)
 
-    def _read_known(self) -> _Kept | None:
+    def _read_known(self) -> _CacheState | None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             metadata = pq.read_schema(self._path).metadata or {}
-            return _Kept(**json.loads(metadata[_KNOWN]))
+            return _CacheState(**json.loads(metadata[_KNOWN]))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
             return None
 
@@ -194,5 +194,5 @@ def _fingerprint(engine: Engine, rows: "ir.Table", names: list[str]) -> Fingerpr
     return Fingerprint(found["rows"], str(int(found["digest"] or 0)))
 
 
-def _as_text(known: _Kept) -> str:
+def _as_text(known: _CacheState) -> str:
     return json.dumps({"shape": known.shape, "last": known.last, "months": known.months})

@@ -33,7 +33,7 @@ class RowText(Protocol):
 
 
 @dataclass
-class NamedRow:
+class RowMentions:
     """The row that a value is of: the texts of its key, and those of other rows of the file."""
 
     text: "RowText"

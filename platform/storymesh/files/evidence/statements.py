@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from storymesh.files.evidence.named_row import WORD, Span
+from storymesh.files.evidence.row_mentions import WORD, Span
 from storymesh.lexicon.language import Language
 
 _ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")

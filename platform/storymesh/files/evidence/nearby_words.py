@@ -20,11 +20,11 @@ _HARD_CUT = re.compile(r"[;()]|[!?.](?= |$)|(?<= )- |\t")
 _CELLS = re.compile(r"\t|\||\x20{3,}")
 _NAMES = re.compile(r"[^\W\d_]+|[%‰€£$]|°[CF]?")
 _STEM = 4
-_LONGEST_ROW = 2_000  # signs of a line of a table
+_MAX_ROW_LENGTH = 2_000  # signs of a line of a table
 
 
 @dataclass(frozen=True)
-class WordsBeside:
+class NearbyWords:
     """The words beside values of one text. `sentence` gives begin and end of the sentence at a place."""
 
     original: str
@@ -113,11 +113,11 @@ class WordsBeside:
     def _line(self, place: Span) -> tuple[int, list[str], int] | None:
         """Return where the line of a place begins in the original, its cells, and which of them it is in."""
         at = self.folded.begins[place[0]]
-        begin = self.original.rfind("\n", max(0, at - _LONGEST_ROW), at) + 1
-        if not begin and at > _LONGEST_ROW:
+        begin = self.original.rfind("\n", max(0, at - _MAX_ROW_LENGTH), at) + 1
+        if not begin and at > _MAX_ROW_LENGTH:
             return None
-        end = self.original.find("\n", at, at + _LONGEST_ROW)
-        line = self.original[begin : end if end >= 0 else at + _LONGEST_ROW]
+        end = self.original.find("\n", at, at + _MAX_ROW_LENGTH)
+        line = self.original[begin : end if end >= 0 else at + _MAX_ROW_LENGTH]
         if len(cells := _cells(line)) < 2:
             return None
         return begin, cells, min(len(cells) - 1, len(_cells(line[: at - begin] + "x")) - 1)

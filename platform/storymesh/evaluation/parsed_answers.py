@@ -21,7 +21,7 @@ _SHARE = r"(?:^|[^\d.])(?P<value>(?:0?\.\d{1,9}|1\.0{1,9}))(?:$|[^\d%])"
 
 
 @dataclass(frozen=True)
-class Readings:
+class ParsedAnswers:
     """What each of Q answers says. `choice`: the column of the action, -1 where none was read; `share`: a rate or a
     probability between 0 and 1, NaN where none was read; `verdict` the probability that it works, 1 or 0 for a plain
     yes or no; `foretells`: it tells how the case went."""
@@ -34,7 +34,7 @@ class Readings:
     foretells: Booleans
 
 
-def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
+def parse_answers(texts: pa.Array, actions: Mapping[str, str]) -> ParsedAnswers:
     """Return what the answers say. A null was not answered. `actions` are code -> label, in their columns' order."""
     answered = np.asarray(pc.is_valid(texts))
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFC"))
@@ -57,7 +57,7 @@ def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
     no, yes = (np.asarray(pc.match_substring_regex(plain, pattern)) for pattern in (phrases.NO, phrases.YES))
     flat = np.where(no, 0.0, np.where(yes, 1.0, np.nan))
     verdict = np.where(np.isnan(share), flat, share)
-    return Readings(
+    return ParsedAnswers(
         answered,
         np.where(abstains | ~answered, -1, choice),
         abstains & answered,

@@ -1,4 +1,4 @@
-"""Starting `child`, the process in which DuckDB runs what somebody else wrote, and reading what it answers."""
+"""Start `isolated_worker`, the process in which DuckDB runs untrusted SQL, and read what it answers."""
 
 import json
 import subprocess
@@ -20,52 +20,51 @@ if TYPE_CHECKING:
 
 _START_S = 15.0  # the interpreter and its libraries on a busy machine
 # `-P`: what lies in the folder that the process works in is no module of it.
-_COMMAND = (sys.executable, "-P", "-m", "storymesh.engine.duckdb.child")
-_ahead: "_ChildAhead | None" = None
+_COMMAND = (sys.executable, "-P", "-m", "storymesh.engine.duckdb.isolated_worker")
+_prestarted: "_PrestartedWorker | None" = None
 
 
 @contextmanager
-def children_ahead() -> Iterator[None]:
-    """Within it, whenever such a process is given work, one for the next work is started: half the time of a small
-    table is that of the interpreter and its libraries."""
-    global _ahead
-    if _ahead is not None:
+def prestarted_workers() -> Iterator[None]:
+    """Keep one worker started ahead of the next request: its start takes half the time of a small table."""
+    global _prestarted
+    if _prestarted is not None:
         yield
         return
     with temporary_folder("ahead") as folder:
-        _ahead = ahead = _ChildAhead(str(folder))
+        _prestarted = worker = _PrestartedWorker(str(folder))
         try:
             yield
         finally:
-            _ahead = None
-            ahead.end()
+            _prestarted = None
+            worker.end()
 
 
-class _ChildAhead:
-    """Has a process ready for the next work, from the first one on."""
+class _PrestartedWorker:
+    """A worker that is started before the request that it will serve; the first request starts the second's."""
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._taking = threading.Lock()
-        self._next: _Child | None = None
+        self._next: _WorkerProcess | None = None
 
-    def take(self, home: str) -> "_Child":
-        """Return the process that is ready, or one that begins, and start the next."""
+    def take(self, home: str) -> "_WorkerProcess":
+        """Return the worker that is ready, or a new one, and start the next."""
         with self._taking:
-            ready, self._next = self._next, _Child(self._home, "ahead")
+            ready, self._next = self._next, _WorkerProcess(self._home, "ahead")
         if ready is not None and ready.process.poll() is not None:
             ready.end()
             ready = None
-        return ready or _Child(home)
+        return ready or _WorkerProcess(home)
 
     def end(self) -> None:
         if self._next is not None:
             self._next.end()
 
 
-def _child(home: str) -> "_Child":
-    """Return a process that waits for work, for which `home` is its home."""
-    return _Child(home) if _ahead is None else _ahead.take(home)
+def _start_worker(home: str) -> "_WorkerProcess":
+    """Return a worker that waits for its request; `home` is its HOME."""
+    return _WorkerProcess(home) if _prestarted is None else _prestarted.take(home)
 
 
 def run_rule(
@@ -77,7 +76,7 @@ def run_rule(
     time_limit_s: float,
 ) -> RuleValue:
     """Return the value of a SQL rule over `files`, which the SQL `scan` reads; see `Engine.run_untrusted_query`."""
-    from storymesh.engine.duckdb.child import value_of
+    from storymesh.engine.duckdb.isolated_worker import value_of
 
     request = {
         "task": "rule",
@@ -89,20 +88,20 @@ def run_rule(
         "time_limit_s": time_limit_s,
     }
     with temporary_folder("rule") as folder:
-        child = _child(str(folder))
+        worker = _start_worker(str(folder))
         home = {"home": str(folder), "folder": str(folder)}
         try:
             given = json.dumps({**request, **home}).encode() + b"\n"
-            written, _ = child.process.communicate(given, time_limit_s + _START_S)
+            written, _ = worker.process.communicate(given, time_limit_s + _START_S)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"it took longer than {time_limit_s:g} s") from None
         finally:
-            child.end()
+            worker.end()
     try:
         answer = json.loads(written)
     except ValueError:
         # Ended by the system for what it took; what it wrote last could quote a value.
-        raise EngineFailed(f"it {_ending(child.process.returncode)}") from None
+        raise EngineFailed(f"it {_ending(worker.process.returncode)}") from None
     if "error" in answer:
         if answer.get("timeout"):
             raise TimeoutError(answer["error"])
@@ -145,34 +144,34 @@ def stream_table(
         "settings": dict(settings),
         "home": settings["temp_directory"],
     }
-    child = _child(settings["temp_directory"])
+    worker = _start_worker(settings["temp_directory"])
 
     def batches(reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
         try:
             yield from reader
-            if child.process.wait():
-                raise child.failure()
+            if worker.process.wait():
+                raise worker.failure()
         except (pa.ArrowException, OSError):
-            raise child.failure() from None
+            raise worker.failure() from None
         finally:
-            child.end()
+            worker.end()
 
     try:
-        answer = child.ask(request)
+        answer = worker.ask(request)
         if "tables" in answer:
             raise TableNotFound(name, answer["tables"])
-        child.ask(list(choose_columns(answer["columns"])))
+        worker.ask(list(choose_columns(answer["columns"])))
         try:
-            reader = pa.ipc.open_stream(child.process.stdout)
+            reader = pa.ipc.open_stream(worker.process.stdout)
         except (pa.ArrowException, OSError):
-            raise child.failure() from None
+            raise worker.failure() from None
     except BaseException:
-        child.end()
+        worker.end()
         raise
     return pa.RecordBatchReader.from_batches(reader.schema, batches(reader))
 
 
-class _Child:
+class _WorkerProcess:
     """A process that is asked for a table, line by line, before it streams the rows."""
 
     def __init__(self, home: str, *arguments: str) -> None:
