@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from reference_pages.fields import field_table
-from storymesh.mesh import premises, settings
+from storymesh.mesh import engine_settings, premises, settings
 
 # Heading -> the model of its fields, a sentence before them, and what each field means.
 SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
@@ -58,12 +58,15 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
         },
     ),
     "engine: spark": (
-        settings.SparkSettings,
-        "Spark runs at one place: `remote` or `master`, never both. [How to](../how-to/scale-out.md)",
+        engine_settings.SparkSettings,
+        (
+            "Spark runs at one place: `remote` or `master`, never both. All of it may name variables, as in `store`; a "
+            "token, a password or a key stands in the environment alone. [How to](../how-to/scale-out.md)"
+        ),
         {
-            "remote": "the address of a Spark Connect server, `sc://host:15002`; it may name variables, as in `store`",
+            "remote": "the address of a Spark Connect server, `sc://host:15002`",
             "master": "a cluster or this machine, as Spark names it: `local[2]`, `yarn`, `k8s://…`",
-            "settings": "Spark's own settings, by name",
+            "settings": "Spark's own settings, by name; those that records hang on (time zone, decimals) are refused",
         },
     ),
     "store": (

@@ -30,6 +30,12 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 MAX_FINDINGS = 200
+_WANTED = {
+    "string_type": "a text is wanted",
+    "bool_type": "true or false is wanted",
+    "int_type": "a whole number is wanted",
+    "float_type": "a number is wanted",
+}
 _HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
 _HALF_HINT = "write the character itself, or \\U and its eight digits"
 
@@ -142,6 +148,11 @@ class Document:
             case "value_error":
                 message = str(detail.get("ctx", {}).get("error", detail["msg"]))
                 return Finding(self.at(*steps), "wrong-value", message)
+            case kind if wanted := _WANTED.get(kind):
+                value = detail["input"]
+                quoted = kind == "string_type" and isinstance(value, bool | int | float)
+                hint = f"write it in quotes: {json.dumps(str(value))}" if quoted else ""
+                return Finding(self.at(*steps), "wrong-value", f"'{name}' is {_show(value)}, {wanted}", hint)
             case _:
                 value = detail["input"]
                 message = f"'{name}' is {_show(value)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"

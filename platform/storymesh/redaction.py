@@ -6,7 +6,9 @@ import re
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]+)@")
 _TOKEN = re.compile(r"(?<=://)[^\s/@:'\"]{16,}(?=@)")  # a user of this length is a token
-_QUERY = re.compile(r"(?<=[?&;])([\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature|sig)=)[^&;\s'\"]+", re.I)
+_QUERY = re.compile(
+    r"(?<=[?&;])([\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature|sig)=)(?!\$\{\w+\})[^&;\s'\"]+", re.I
+)
 _NAMES = re.compile(
     r"PASSW(OR)?D|PASSPHRASE|_(PASS|PWD|PAT|SAS|DSN)$|SECRET|TOKEN|API_?KEY|CREDENTIAL|CONNECTION_?STRING|CONN_?STR|"
     r"(ACCESS|ACCOUNT|STORAGE|PRIVATE|PSEUDONYM|NARRATOR|SIGNING|SHARED|MASTER|ENCRYPTION)_?KEY|WEBHOOK|COOKIE",

@@ -1,6 +1,7 @@
 """What every engine promises: whole files, rows in the order of their source, bounded queries, memory as a setting."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -34,20 +35,61 @@ def test_parts_become_one_file(tmp_path: Path) -> None:
 def test_what_does_not_fit_into_memory_says_what_to_do(tmp_path: Path) -> None:
     rows = ibis.range(3_000_000).unnest().name("number").as_table()
     listed = rows.group_by(half=rows["number"] % 2).agg(all=rows["number"].cast("string").collect())
-    with open_engine(memory="20MB") as engine, pytest.raises(OutOfMemory, match="give STORYMESH_MEMORY more"):
+    with (
+        open_engine(memory="20MB") as engine,
+        pytest.raises(OutOfMemory, match=r"may use 20 MB \(give STORYMESH_MEMORY more"),
+    ):
         engine.write_parquet(listed, tmp_path / "lists.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_memory_that_is_no_size_is_told() -> None:
-    with pytest.raises(WrongUsage, match="STORYMESH_MEMORY is 'lots'"):
-        open_engine(memory="lots")
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        *(("MEMORY", size, "say how much, such as 4GB or 512MiB") for size in ("lots", "-1", "4,5GB", "80%", "1e9")),
+        *(("MEMORY", size, "which is too little to read a table") for size in ("0", "0.5", "64", "10 MB")),
+        *(("THREADS", count, "say how many, from 1 to 4096") for count in ("0", "-1", "two", "1.5", "9" * 30, "²")),
+    ],
+)
+def test_a_setting_of_the_machine_that_is_none_is_told(
+    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"STORYMESH_{variable}", value)
+    with pytest.raises(WrongUsage, match=re.escape(f"STORYMESH_{variable} is '{value}'")) as raised:
+        open_engine()
+    assert words in str(raised.value)
+
+
+def test_settings_of_the_machine_may_have_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_MEMORY", " 2 gb ")
+    monkeypatch.setenv("STORYMESH_THREADS", "2 ")
+    with open_engine() as engine:
+        assert engine.memory == 2 * 10**9
+
+
+@pytest.mark.parametrize("folder", ["missing", "file", "link"])
+def test_a_folder_to_spill_to_that_is_none_is_told(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+    with pytest.raises(WrongUsage, match=rf"TMPDIR is '.*{folder}', which is no folder that can be written"):
+        open_engine()
 
 
 def test_a_session_takes_half_of_a_small_machine_and_no_more_of_a_large_one() -> None:
     assert session_memory("1.5 GiB") == pytest.approx(0.9375 * 2**30, rel=0.001)  # 80 % of a machine of 1.9 GiB
     assert session_memory("18.7 GiB") == MAX_MEMORY
     assert 0 < default_memory() <= MAX_MEMORY
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\0\0", "'\0"])
+def test_a_text_with_a_nul_is_a_literal(text: str) -> None:
+    with open_engine() as engine:
+        rows = ibis.memtable({"text": ["a\0b", "\0", "\0\0", "'\0", "a", ""]})
+        found = rows.filter(rows["text"] == text, rows["text"].isin([text, "a"])).mutate(listed=ibis.array([text]))
+        assert list(engine.fetch_rows(found)) == [{"text": text, "listed": [text]}]
 
 
 def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:

@@ -147,6 +147,38 @@ def test_columns_of_a_partition_are_in_the_order_of_their_positions(parted: Desk
     assert "weight" in warning.message
 
 
+def test_a_position_alone_keeps_nothing_in_parts(parted: Desk) -> None:
+    parted.properties = PARTITIONED.replace("partitioned: true, partitionKeyPosition: 2", "partitionKeyPosition: 2")
+    (warning,) = [found for found in parted.contract().warnings if found.rule == "not-run"]
+    assert "'day' has a partitionKeyPosition and is not partitioned" in warning.message
+    assert parted.contract().partition_columns == ("port",)
+
+
+def test_partitions_are_told_apart_by_every_sign_of_their_values(parted: Desk) -> None:
+    ports = [
+        "a/b",
+        "..",
+        "a=b",
+        "a%2Fb",
+        "a\x00b",
+        "a\x00",
+        "a",
+        "A",
+        "\u00e9",
+        "e\u0301",
+        None,
+        "",
+        "None",
+        "x" * 300,
+        " a",
+    ]
+    first = parted.publish([row(number, port=port, day="2024-03-01") for number, port in enumerate(ports)])
+    assert len(files_of(first)) == len(ports)
+    assert first.snapshot is not None
+    with open_engine() as engine:
+        assert first.snapshot.version == content_version(engine, first.snapshot.files, parted.contract())
+
+
 def _changed(rows: list[Row], chance: random.Random) -> list[Row]:
     """Some rows come, go, change, move to another partition, break the contract, or have a key of others."""
     rows = [found for found in rows if chance.random() > 0.05]

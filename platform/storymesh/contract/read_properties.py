@@ -109,6 +109,9 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
         words = f"'{item['name']}' has a primaryKeyPosition and is no primary key"
         reader.warn((*here, "primaryKeyPosition"), "primary-key", words, "add primaryKey: true")
     partition = item.get("partitionKeyPosition", -1) if item.get("partitioned") else None
+    if item.get("partitionKeyPosition", -1) != -1 and partition is None:
+        words = f"'{item['name']}' has a partitionKeyPosition and is not partitioned: nothing is kept in parts by it"
+        reader.warn((*here, "partitionKeyPosition"), "not-run", words, "add partitioned: true")
     if partition is not None and not isinstance(kind, _KEY_TYPES):
         words = f"'{item['name']}' is {kind}, by whose values no product is kept in parts"
         reader.warn((*here, "partitioned"), "not-run", words, "name a text, a whole number, a date or a timestamp")

@@ -33,6 +33,13 @@ def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str,
     return open_session
 
 
+def settings_of_storymesh() -> Mapping[str, str]:
+    """Return the settings of Spark that every session has, by name: results hang on them."""
+    from storymesh.engine.spark.session import SETTINGS
+
+    return SETTINGS
+
+
 def prestarted_workers() -> AbstractContextManager[None]:
     """Start the processes in which the default engine runs untrusted SQL before there is work for them."""
     from storymesh.engine.duckdb import isolated_process

@@ -23,6 +23,11 @@ def fill_variables(text: str, unset: Callable[[str], Exception]) -> str:
     return VARIABLE.sub(value_of, text)
 
 
+def literal_part(text: str) -> str:
+    """Return what stands in `text` itself: around its variables, and what they are where they are not set."""
+    return VARIABLE.sub(lambda match: match[2] or "", text)
+
+
 def variable_names(text: str) -> list[str]:
     """Return the names of the variables in `text`."""
     return [match[1] for match in VARIABLE.finditer(text)]

@@ -5,19 +5,18 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from storymesh.case.definition import Duration
 from storymesh.document import Definition
-from storymesh.engine.engine import OpenEngine
-from storymesh.engine.open import open_spark
 from storymesh.errors import suggest_name
 from storymesh.language.types import Classification
 from storymesh.llm.addresses import allowed_host_fault
+from storymesh.mesh.engine_settings import EngineChoice, EngineSettings
 from storymesh.mesh.premises import DEFAULT_PREMISE, Premise, Premises
-from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault, fill_variables
+from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
 from storymesh.release.layout import PUBLIC_KEY
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
@@ -119,56 +118,6 @@ def _check_public_key(value: str) -> str:
     return value
 
 
-def _check_spark_address(value: str) -> str:
-    if "token=" in value.replace("token=${", ""):
-        raise ValueError("a token stands in this file; leave it to the environment: ;token=${NAME}")
-    if fault := address_fault(value, ("sc",)):
-        raise ValueError(fault)
-    return value
-
-
-def _check_spark_settings(value: Mapping[str, str]) -> Mapping[str, str]:
-    for name in value:
-        if not re.fullmatch(r"spark\.[A-Za-z0-9_.-]+", name):
-            raise ValueError(f"'{name}' is no setting of Spark: they begin with spark.")
-    return value
-
-
-class SparkSettings(Definition):
-    """Where Spark runs: `remote` is the address of a Spark Connect server, `master` a cluster or this machine as Spark
-    names it (`local[2]`, `yarn`, `k8s://…`). `settings` are Spark's own. An address may name variables: `${NAME}`."""
-
-    remote: Annotated[str, AfterValidator(_check_spark_address)] | None = None
-    master: str | None = None
-    settings: Annotated[Mapping[str, str], AfterValidator(_check_spark_settings)] = {}
-
-    @model_validator(mode="after")
-    def _check_one_place(self) -> Self:
-        if (self.remote is None) == (self.master is None):
-            raise ValueError("Spark runs at one place: write `remote: sc://host:15002` or `master: local[2]`")
-        return self
-
-
-class EngineSettings(Definition):
-    """The engine that makes cases, precedents and records: `duckdb`, on this machine, or `{spark: …}`."""
-
-    spark: SparkSettings | None = None
-
-    @property
-    def open_cluster(self) -> OpenEngine | None:
-        """Opens that engine where it is another one than the one of this machine."""
-        if self.spark is None:
-            return None
-        remote = fill_variables(self.spark.remote, "has Spark at")
-        return open_spark(remote=remote, master=self.spark.master, settings=self.spark.settings)
-
-
-def _as_engine_settings(value: Any) -> Any:
-    if isinstance(value, str) and value != "duckdb":
-        raise ValueError(f"there is no engine '{value}': write duckdb, or {{spark: {{remote: sc://host:15002}}}}")
-    return {} if value == "duckdb" else value
-
-
 class ModelSettings(Definition):
     """What holds for the language models that narratives name.
 
@@ -257,10 +206,7 @@ def _check_premise(value: str | None, known: ValidationInfo) -> str | None:
 class Settings(Definition):
     """The content of `mesh.yaml`. Without the file the defaults hold."""
 
-    engine: Annotated[
-        EngineSettings,
-        BeforeValidator(_as_engine_settings, json_schema_input_type=Literal["duckdb"] | EngineSettings),
-    ] = EngineSettings()
+    engine: EngineChoice = EngineSettings()
     store: Annotated[
         StoreSettings, BeforeValidator(_as_store_settings, json_schema_input_type=RelativeFolder | StoreSettings)
     ] = StoreSettings()

@@ -9,12 +9,13 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from storymesh.atomic_write import write_atomically
 from storymesh.errors import WrongUsage
 from storymesh.federation import variables
-from storymesh.federation.variables import VARIABLE
+from storymesh.federation.variables import VARIABLE, literal_part
+from storymesh.redaction import redact
 
 CATALOGS = ("postgresql", "postgresql+psycopg2", "sqlite")
 BUCKETS = ("s3",)
@@ -62,12 +63,21 @@ class Warehouse:
 
 def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
     """Return what is wrong with an address in `mesh.yaml`, or None."""
-    parts = urlsplit(VARIABLE.sub("variable", address))
-    if urlsplit(address).password and not VARIABLE.search(urlsplit(address).password or ""):
+    try:
+        parts = split_address(address)
+        password, _ = urlsplit(literal_part(address)).password, parts.port
+    except ValueError as error:
+        return f"'{redact(address)}' is no address: {str(error).removesuffix('.').lower()}"
+    if password:
         return "a password stands in this file; leave it to the environment: ${NAME}, or PGPASSWORD"
     if VARIABLE.match(address) or parts.scheme in schemes:
         return None
-    return f"'{address}' is no address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    return f"'{redact(address)}' is no address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+
+
+def split_address(address: str) -> SplitResult:
+    """Return the parts of an address, in which a 0 stands for each variable. Raises ValueError."""
+    return urlsplit(VARIABLE.sub("0", address))
 
 
 def s3_properties() -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
@@ -35,10 +36,16 @@ _READS_NOTHING = (ops.Field, ops.CountStar, ops.CountDistinctStar)
 
 
 class IbisCompiler(DuckDBCompiler):
-    """ibis's own compiler, which forgets that `NOT x IS NULL` is `NOT (x IS NULL)`."""
+    """ibis's own compiler, which forgets that `NOT x IS NULL` is `NOT (x IS NULL)`, and that a text may have a NUL."""
 
     __slots__ = ()
     SIMPLE_OPS: ClassVar[dict[Any, str]] = {}
+
+    def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: dt.DataType) -> SQL | None:
+        if not dtype.is_string() or "\0" not in value:
+            return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+        first, *others = map(sge.convert, value.split("\0"))  # at which DuckDB would take the query to end
+        return self.f.concat(first, *(part for other in others for part in (self.f.chr(0), other)))
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: SQL) -> SQL:
         return super().visit_IsNull(op, arg=_in_parentheses(arg))

@@ -9,14 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ByteSize, TypeAdapter
-
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.batch_stream import INCOMING, BatchStream, divide_by_row_size
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
 from storymesh.engine.duckdb.digest import BatchDigest, relation_digest
 from storymesh.engine.duckdb.isolated_process import run_rule, stream_table
-from storymesh.engine.duckdb.machine import default_memory, usable_cores
+from storymesh.engine.duckdb.machine import require_spill_folder, wanted_memory, wanted_threads
 from storymesh.engine.duckdb.nested_forms import round_trips_arrow, round_trips_parquet
 from storymesh.engine.duckdb.part_digests import DuckDBPartDigests
 from storymesh.engine.duckdb.plan import plan_operator
@@ -25,7 +23,7 @@ from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import COMPRESSION_LEVEL, ROW_GROUP, write_parquet_file
 from storymesh.engine.sql_text import quote_name, quote_text
-from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
+from storymesh.errors import EngineFailed, OutOfMemory
 from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
@@ -40,9 +38,8 @@ _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 class DuckDBEngine:
     """An in-memory DuckDB session that implements the `Engine` port.
 
-    `memory` is a size such as `4GB` (default: `STORYMESH_MEMORY`, else `default_memory`), `threads` a count (default:
-    `STORYMESH_THREADS`, else all cores that this process may use), `only` what a confined session may open. Raises
-    `WrongUsage` for a size that is none.
+    `memory` is a size such as `4GB` and `threads` a count, by default what the environment says; `only` is what a
+    confined session may open. Raises `WrongUsage` for a size or a count that is none.
     """
 
     def __init__(
@@ -52,18 +49,15 @@ class DuckDBEngine:
 
         from storymesh.engine.duckdb.compiler import FileCompiler, QuickCompiler
 
-        memory = memory or os.environ.get("STORYMESH_MEMORY") or str(default_memory())
-        try:
-            self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
-        except ValueError as error:
-            raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
+        self.memory = wanted_memory(memory)
+        require_spill_folder()
         ending = ExitStack()
         self._spill = ending.enter_context(temporary_folder("spill"))
         self._remove_spill = weakref.finalize(self, ending.close)  # at exit too, of a session that nobody has ended
         self._resources = {
             "temp_directory": str(self._spill),
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
-            "threads": str(threads or os.environ.get("STORYMESH_THREADS") or usable_cores()),
+            "threads": str(wanted_threads(threads)),
         }
         alone = {} if only is not None else {"threads": "1"}  # a confined session keeps the threads that it begins with
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources, **alone})
@@ -384,5 +378,6 @@ class DuckDBEngine:
             raise EngineFailed(str(error).splitlines()[0]) from error
 
     def _out_of_memory(self, during: str) -> OutOfMemory:
-        words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
+        most = f"{self.memory / 1e9:.1f} GB" if self.memory >= 10**9 else f"{self.memory / 1e6:.0f} MB"
+        words = f"the engine ran out of memory{during}; it may use {most}"
         return OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer")
