@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -54,6 +55,20 @@ def no_wait_for_the_disk() -> Iterator[None]:
     """A killed process loses nothing of what it has written; what a power cut takes no test can show."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_are_made_once() -> Iterator[None]:
+    """A process of a user makes one command line and calls it once. Here it is called many hundred times, and to make
+    its commands takes longer than what most of them do."""
+    import typer.main
+    import typer.testing
+
+    once = cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", once)
+        patch.setattr(typer.testing, "_get_command", once)
         yield
 
 

@@ -47,7 +47,7 @@ class Inbox(HTTPServer):
 @pytest.fixture
 def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     with Inbox() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{server.server_port}/hooks/s3cr3t")
         yield server

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,13 +53,46 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def marks(built: Path) -> dict[Path, int]:
+    """When each entry of the built mesh was last changed in any way, which nobody can set back."""
+    return marks_of(built)
+
+
+def marks_of(root: Path) -> dict[Path, int]:
+    return {path.relative_to(root): path.lstat().st_ctime_ns for path in root.rglob("*")}
+
+
 @pytest.fixture
-def mesh_root(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def mesh_root(built: Path, marks: dict[Path, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The built mesh, to change: it stays where it was built, as dbt's state wants, and is put back afterwards."""
     monkeypatch.delenv("STORYMESH_PSEUDONYM_KEY", raising=False)
     yield built
-    shutil.rmtree(built)
-    shutil.copytree(built.with_name("before"), built, symlinks=True)
+    put_back(built, built.with_name("before"), marks)
+
+
+def is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def put_back(root: Path, before: Path, marks: dict[Path, int]) -> None:
+    """Make of `root` what `before` is, where something has happened to it since `marks`, which are noted anew."""
+    found = marks_of(root)
+    for name in sorted(found.keys() - marks.keys(), reverse=True):
+        (root / name).rmdir() if is_folder(root / name) else (root / name).unlink()
+    changed = [name for name, mark in marks.items() if found.get(name) != mark]
+    for name in sorted(changed):
+        if is_folder(before / name):
+            (root / name).mkdir(exist_ok=True)
+        else:
+            (root / name).unlink(missing_ok=True)
+            shutil.copy2(before / name, root / name, follow_symlinks=False)
+    for name in sorted(changed, reverse=True):
+        shutil.copystat(before / name, root / name, follow_symlinks=False)
+        marks[name] = (root / name).lstat().st_ctime_ns
+    clock = root.with_name("clock")  # of the file system, whose moments are long enough for another change
+    while clock.touch() or clock.lstat().st_ctime_ns <= max(marks.values()):
+        time.sleep(0.001)
 
 
 def ask(root: Path, *names: str, upstream: bool = True) -> RunOutcome | None:
