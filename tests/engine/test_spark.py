@@ -1,7 +1,10 @@
 """Spark means what DuckDB means: each difference of the dialect page, as a vector for both engines."""
 
 import hashlib
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine import decimals, dialect
-from storymesh.engine.engine import Engine
+from storymesh.engine.engine import ClusterFailed, Engine
 from storymesh.engine.open import open_engine
-from storymesh.engine.spark import session
+from storymesh.engine.spark import engine, session
 from storymesh.engine.spark.engine import ROW_GROUP, SparkEngine
 from storymesh.engine.spark.session import SparkAddress
 from storymesh.errors import EngineFailed, WrongUsage
+from tests.support.spark import ConnectServer, speaking_to_servers
 
 MAXIMUM = 2**63 - 1
 ROW = pa.struct([("key", pa.string()), ("place", pa.int64())])
@@ -172,13 +176,18 @@ def test_what_is_written_lies_in_row_groups_of_one_task_each(spark: Engine, tmp_
     assert pq.read_metadata(path).num_row_groups == 2
 
 
-def test_how_files_are_divided_is_left_to_the_settings_of_the_mesh(spark: Engine) -> None:
+def test_how_files_are_divided_is_left_to_the_settings_of_the_mesh(
+    spark: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert isinstance(spark, SparkEngine)
     found, name = spark._session, "spark.sql.files.maxPartitionBytes"
     assert found.conf.get(name) == session.DEFAULTS[name]
-    session._prefer(SparkAddress(settings={name: "3m"}), found, {name: "2m"})
+    found.conf.set(name, "3m")
+    session._configure(SparkAddress(settings={name: "3m"}), found)
+    assert found.conf.get(name) == "3m"
+    monkeypatch.setattr(session, "DEFAULTS", {"spark.driver.memory": "1g", name: session.DEFAULTS[name]})
+    session._configure(SparkAddress(), found)  # what no session may change stays as it is
     assert found.conf.get(name) == session.DEFAULTS[name]
-    session._prefer(SparkAddress(), found, {"spark.driver.memory": "1g"})  # what no session may change stays as it is
 
 
 def test_a_table_is_computed_once(spark: Engine) -> None:
@@ -231,6 +240,39 @@ def test_what_fails_leaves_nothing_and_says_why(spark: Engine, tmp_path: Path) -
     with pytest.raises(EngineFailed, match=r"Spark failed while it wrote out\.parquet: "):
         spark.write_parquet(table, tmp_path / "out.parquet")
     assert [file.name for file in tmp_path.iterdir()] == ["n.parquet"]
+
+
+def test_rows_that_this_machine_does_not_see_are_no_rows_that_are_not_there(
+    spark: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ibis.range(8).unnest().name("n").as_table()
+    parts = [rows.filter(rows.n == n) for n in range(2)]
+    monkeypatch.setattr(engine, "visible_parts", lambda folder: sorted(folder.glob("part-*"))[1:])
+    with pytest.raises(ClusterFailed, match=r"of 1 rows that Spark wrote into .*, this machine sees 0 \(.*same path"):
+        spark.write_parquet_parts(parts, tmp_path / "out.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_computed_once_outlives_a_worker(server: ConnectServer) -> None:
+    with speaking_to_servers(), SparkEngine(server.address) as spark:
+        wide = spark._session.sql("SELECT id FROM range(0, 4000, 1, 4)")
+        kept = spark.materialize(spark._as_view(wide, ibis.schema({"id": "int64"})))
+        os.kill(server.executors()[0], signal.SIGKILL)
+        assert spark.fetch_value(kept.count()) == 4_000
+
+
+def test_a_server_that_does_not_suit_says_why(server: ConnectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with speaking_to_servers():
+        with pytest.raises(
+            WrongUsage, match=r"does not take spark\.executor\.memory: 1g, which stands in mesh\.yaml: "
+        ):
+            session.open_session(replace(server.address, settings={"spark.executor.memory": "1g"}))
+        monkeypatch.setattr(session, "SETTINGS", {"spark.sql.shuffle.partitions": "many"})
+        with pytest.raises(WrongUsage, match=r"a session have spark\.sql\.shuffle\.partitions: many, on which results"):
+            session.open_session(server.address)
+        monkeypatch.setattr(session, "LEAST_VERSION", 5)
+        with pytest.raises(WrongUsage, match=r"is Spark 4\.0\.\d+, not "):
+            session.open_session(server.address)
 
 
 def test_what_has_no_meaning_on_a_cluster_says_so(spark: Engine, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_build_goes_on_where_its_server_died(
     with speaking_to_servers(), connect_server() as dying:
         killing = threading.Thread(target=_kill_once_it_writes, args=[dying, build.files.folder])
         killing.start()
-        with pytest.raises(EngineUnreachable, match=r"Spark failed.*: no answer in 4 tries"):
+        with pytest.raises(EngineUnreachable, match=r"Spark failed.*: no answer: "):
             write_cases(replace(build, open_cluster=cluster_at(dying)))
         killing.join()
     assert not list(build.files.folder.glob("*.sha256"))

@@ -13,12 +13,14 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
+from dagster._utils.error import SerializableErrorInfo
 
+from storymesh.engine.engine import ClusterFailed, EngineUnreachable
 from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import failures
 from storymesh.orchestration.assets import products
-from storymesh.orchestration.failures import RETRIES, dagster_failures
+from storymesh.orchestration.failures import RETRIES, dagster_failures, message_of_cause
 from storymesh.orchestration.instance import open_instance, prepare_dagster_home
 from storymesh.orchestration.run.events import RunEvent, StepRetry
 from storymesh.orchestration.run.execute import execute_run
@@ -89,6 +91,8 @@ def test_transient_error_is_retried_after_growing_waits(error: Exception) -> Non
         (sqlite3.DatabaseError("database disk image is malformed"), "damaged"),
         (SourceUnreadable("the file is empty", "a CSV begins with a line of column names"), "the file is empty"),
         (TransformFailed("the dbt project of 'desk' did not build: Binder Error"), "Binder Error"),
+        (EngineUnreachable("Spark at sc://a cannot be reached: refused", "start it"), "be reached: refused (start it)"),
+        (ClusterFailed("Spark failed, since a disk is full", "make room"), "a disk is full (make room)"),
     ],
 )
 def test_error_that_a_person_has_to_mend_fails_once_with_an_explanation(error: Exception, words: str) -> None:
@@ -96,6 +100,13 @@ def test_error_that_a_person_has_to_mend_fails_once_with_an_explanation(error: E
         raise error
     assert not failed.value.allow_retries
     assert words in str(failed.value.description)
+
+
+def test_words_of_a_defect_are_those_of_the_innermost_cause_or_of_the_engine() -> None:
+    inner = SerializableErrorInfo("ValueError: a page\n  of Java", [], "ValueError")
+    engine = SerializableErrorInfo("storymesh.errors.EngineFailed: Spark failed: no column", [], "EngineFailed", inner)
+    for cause, words in ((inner, "ValueError: a page of Java"), (engine, "Spark failed: no column")):
+        assert message_of_cause(SerializableErrorInfo("a step failed", [], "StepError", cause)) == words
 
 
 def test_defect_keeps_its_own_type() -> None:

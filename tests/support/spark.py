@@ -66,6 +66,17 @@ class ConnectServer:
     def address(self) -> SparkAddress:
         return SparkAddress(remote=f"sc://127.0.0.1:{self.port}")
 
+    def executors(self) -> list[int]:
+        """Return the process ids of the workers' executors, which this process has started."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                is_executor = b"CoarseGrainedExecutorBackend" in (folder / "cmdline").read_bytes()
+                if int(parent) == self.process.pid and is_executor:
+                    found.append(int(folder.name))
+        return sorted(found)
+
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from storymesh.errors import EngineFailed
+from storymesh.errors import EngineFailed, StorymeshError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 Files = str | Path | Sequence[str | Path]
 
 
-class EngineUnreachable(EngineFailed):
-    """An engine on another machine that does not answer, or no longer: no file is at fault."""
+class EngineUnreachable(StorymeshError, EngineFailed):
+    """An engine on another machine that cannot be opened, or no longer answers: no file is at fault."""
+
+
+class ClusterFailed(StorymeshError, EngineFailed):
+    """Machines of an engine that did not do their part: lost, full, or without the files of the mesh."""
 
 
 class TableNotFound(EngineFailed):

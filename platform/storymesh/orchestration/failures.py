@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from storymesh.errors import StorymeshError
+from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.orchestration.dagster_internals import assets_built_on
 from storymesh.outage import as_unavailable, is_transient
 from storymesh.redaction import redact
@@ -107,13 +107,17 @@ def message_of_failure(data: Any) -> tuple[str, bool]:
 
 
 def message_of_cause(error: Any) -> str:
-    """Return the message of the innermost cause of a serialised error, on one line."""
-    while error is not None and error.cause is not None:
+    """Return the message of the innermost cause of a serialised error, on one line.
+
+    An engine's failure says what matters of its own cause, such as a page of Java.
+    """
+    while error is not None and error.cause is not None and error.cls_name != EngineFailed.__name__:
         error = error.cause
     if error is None:
         return "it failed without a word"
     if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         return "it was interrupted; run it again, or re-execute its run from the failure"
-    # What was raised on purpose has words for people; before them Python puts the name of Dagster's class.
-    message = error.message.partition(": ")[2] if error.cls_name == dg.Failure.__name__ else error.message
+    # What was raised on purpose has words for people; before them Python puts the name of the class.
+    on_purpose = error.cls_name in (dg.Failure.__name__, EngineFailed.__name__)
+    message = error.message.partition(": ")[2] if on_purpose else error.message
     return " ".join(message.split())

@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from storymesh.engine import dialect
-from storymesh.engine.engine import EngineUnreachable, Files, PlanOperator
+from storymesh.engine.engine import Files, PlanOperator
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import write_parquet_file
-from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, is_gone, open_session
-from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
+from storymesh.engine.spark.failures import query_failure, unshared_folder
+from storymesh.engine.spark.session import SparkAddress, end_session, is_cluster, make_active, open_session
+from storymesh.errors import WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SparkEngine:
         self._compiler = SparkCompiler()
         self._address = address
         self._session = open_session(address)
+        self._of_machines = is_cluster(self._session)
         self._views: set[str] = set()
         self._secret: str | None = None
         self._ending = ExitStack()
@@ -116,7 +118,7 @@ class SparkEngine:
 
         with self._translated():
             if isinstance(rows, ir.Table):
-                return self._as_view(self._frame(rows).localCheckpoint(), rows.schema())
+                return self._as_view(self._checkpoint(self._frame(rows)), rows.schema())
             if not isinstance(rows, pa.Table):
                 if schema is None:
                     raise ValueError("batches require a schema")
@@ -201,6 +203,13 @@ class SparkEngine:
         self._views.add(SECRET_VIEW)
         self._secret = secret
 
+    def _checkpoint(self, frame: "DataFrame") -> "DataFrame":
+        """Compute a frame, whose rows stay with the workers: of a cluster with two each, so that one may be lost."""
+        from pyspark import StorageLevel
+
+        make_active(self._address, self._session)
+        return frame.localCheckpoint(storageLevel=StorageLevel(True, True, False, True, 2 if self._of_machines else 1))
+
     def _as_view(self, frame: "DataFrame", schema: Any) -> "ir.Table":
         import ibis
 
@@ -220,15 +229,26 @@ class SparkEngine:
         return folder / "file.parquet"
 
     def _spooled(self, table: "ir.Table", folder: Path, size: int, during: str) -> "Iterator[pa.RecordBatch]":
-        """Yield rows that the workers write into a folder below `folder`, which goes at the end."""
+        """Yield rows that the workers write into a folder below `folder`, which goes at the end.
+
+        Spark takes what its driver does not find there for tasks without rows, so the workers count what they write.
+        """
         import pyarrow.parquet as pq
+        from pyspark.sql import Observation
+        from pyspark.sql.functions import count, lit
 
         spool = folder / f".spark.{token_hex(6)}"
         try:
             with self._translated(during):
-                self._frame(table).write.options(**SPOOL).parquet(f"file:{spool.resolve()}")
+                counted = Observation()
+                frame = self._frame(table).observe(counted, count(lit(1)).alias("rows"))
+                frame.write.options(**SPOOL).parquet(f"file:{spool.resolve()}")
+                written = counted.get["rows"]
+            paths = visible_parts(spool)
+            if (seen := sum(pq.read_metadata(path).num_rows for path in paths)) != written:
+                raise unshared_folder(folder, seen, written)
             schema = table.schema().to_pyarrow()
-            for path in sorted(spool.glob("part-*")):
+            for path in paths:
                 with pq.ParquetFile(path, pre_buffer=False) as file:
                     for batch in file.iter_batches(size):
                         yield batch.cast(schema)
@@ -239,23 +259,19 @@ class SparkEngine:
     def _translated(self, during: str = "") -> Iterator[None]:
         """Raise the errors of Spark, of Java and of the way to them as the port's."""
         import pyarrow as pa
-        from py4j.protocol import Py4JError, Py4JNetworkError
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
         try:
             with deep_nesting():
                 yield
         except (PySparkException, Py4JError, pa.ArrowException, OSError) as error:
-            words = first_line(error)
-            if isinstance(error, ConnectionError | Py4JNetworkError):
-                words = f"its Java has ended ({words})"
-            if self._secret is not None:
-                words = words.replace(self._secret, "…")
-            if "OutOfMemoryError" in str(error):
-                hint = "give Spark more: spark.executor.memory, or more and smaller partitions"
-                raise OutOfMemory(f"Spark ran out of memory{during}: {words}", hint) from error
-            kind = EngineUnreachable if is_gone(error) else EngineFailed
-            raise kind(f"Spark failed{during}: {words} ({HINT})") from error
+            raise query_failure(error, during, self._secret) from error
+
+
+def visible_parts(folder: Path) -> list[Path]:
+    """Return the files of a folder that workers wrote, as far as this machine sees them."""
+    return sorted(folder.glob("part-*"))
 
 
 def _refuse(what: str) -> NoReturn:

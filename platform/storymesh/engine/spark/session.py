@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from storymesh.engine.engine import EngineUnreachable
-from storymesh.errors import WrongUsage
+from storymesh.engine.spark.failures import HINT, first_line, is_gone, query_failure, start_failure
+from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.redaction import redact
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ DEFAULTS = {
 # Times that a call of a server is tried again, with longer and longer pauses: some twenty seconds in all. pyspark tries
 # 15 times: it waits ten minutes for a server that has gone, also at the end of the process.
 RETRIES = 5
-HINT = "see docs/how-to/scale-out.md"
+LEAST_VERSION = 4  # what an earlier Spark makes of a query is not known
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ class SparkAddress:
 def open_session(address: SparkAddress) -> "SparkSession":
     """Return a session of its own at an address, without temporary views.
 
-    Raises WrongUsage where pyspark is not installed, EngineUnreachable where Spark cannot be reached.
+    Raises WrongUsage where pyspark is not installed or the server does not suit, EngineUnreachable where there is none.
     """
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -73,26 +74,55 @@ def open_session(address: SparkAddress) -> "SparkSession":
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised, with these words
     try:
         session = _connected(address, SparkSession)
-        with warnings.catch_warnings():  # of a setting that a later Spark may drop, whose default is ours too
-            warnings.simplefilter("ignore", UserWarning)
-            for name, value in {**(address.settings if address.remote else {}), **SETTINGS}.items():
-                session.conf.set(name, value)
-        _prefer(address, session, DEFAULTS)
-    except (PySparkException, OSError, RuntimeError, ValueError, ImportError) as error:
-        where = _shown(address)
-        words = f"Spark at {where} does not answer: {first_line(error)}"
-        raise EngineUnreachable(f"{words} ({HINT})") from error
+        version = session.version
+    except (PySparkException, Py4JError, OSError, RuntimeError, ValueError, ImportError) as error:
+        raise start_failure(_shown(address), error, here=address.remote is None) from error
+    try:
+        if int(version.partition(".")[0]) < LEAST_VERSION:
+            raise WrongUsage(f"at {_shown(address)} is Spark {version}, not 4.0 or later", HINT)
+        _configure(address, session)
+    except StorymeshError:
+        end_session(address, session)
+        raise
     return session
 
 
-def _prefer(address: SparkAddress, session: "SparkSession", defaults: Mapping[str, str]) -> None:
-    """Set what no result depends on, unless the mesh's own settings have it or the server does not let us."""
+def _configure(address: SparkAddress, session: "SparkSession") -> None:
+    """Give a session its settings. Raises WrongUsage where Spark refuses what the mesh or a result needs."""
+    where = _shown(address)
+    with warnings.catch_warnings():  # of a setting that a later Spark may drop, whose default is ours too
+        warnings.simplefilter("ignore", UserWarning)
+        for name, value in address.settings.items() if address.remote else ():
+            if refusal := _refusal(session, name, value):
+                words = f"Spark at {where} does not take {name}: {value}, which stands in mesh.yaml: {refusal}"
+                raise WrongUsage(words, "what is of a server, such as its memory, is written where that is started")
+        for name, value in SETTINGS.items():
+            if (refusal := _refusal(session, name, value)) and name in refusal:
+                words = f"Spark at {where} does not let a session have {name}: {value}, on which results depend"
+                raise WrongUsage(f"{words}: {refusal}", "set it where the server is started")
+            if refusal:
+                words = f"Spark at {where} opens no session: {refusal}"
+                raise WrongUsage(words, f"look at the settings in mesh.yaml, and at Spark's own; {HINT}")
+        for name, value in DEFAULTS.items():
+            if name not in address.settings:
+                _refusal(session, name, value)
+
+
+def _refusal(session: "SparkSession", name: str, value: str) -> str:
+    """Set a setting, and return why Spark does not take it: nothing, where it has this value already."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    for name, value in defaults.items():
-        if name not in address.settings:
-            with suppress(PySparkException):
-                session.conf.set(name, value)
+    try:
+        session.conf.set(name, value)
+    except (PySparkException, Py4JError, OSError) as error:
+        if is_gone(error):
+            raise query_failure(error, " while it was set up", None) from error
+        with suppress(PySparkException, Py4JError):
+            if session.conf.get(name, None) == value:
+                return ""
+        return first_line(error)
+    return ""
 
 
 def _connected(address: SparkAddress, sessions: "type[SparkSession]") -> "SparkSession":
@@ -118,6 +148,17 @@ def end_session(address: SparkAddress, session: "SparkSession") -> None:
         session.stop()
 
 
+def make_active(address: SparkAddress, session: "SparkSession") -> None:
+    """Make a session of a server the one of this thread, to which pyspark gives what any session checkpoints."""
+    if address.remote:
+        type(session)._active_session.session = session
+
+
+def is_cluster(session: "SparkSession") -> bool:
+    """Return True unless one process is all of Spark, as at `local[2]`."""
+    return re.fullmatch(r"local(\[.*\])?", session.conf.get("spark.master", None) or "") is None
+
+
 def _set_retries(session: "SparkSession", retries: int) -> None:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
@@ -127,20 +168,3 @@ def _set_retries(session: "SparkSession", retries: int) -> None:
 def _shown(address: SparkAddress) -> str:
     """Return an address without what stands behind it, such as a token."""
     return redact((address.remote or address.master or "").split(";")[0])
-
-
-def is_gone(error: BaseException) -> bool:
-    """Return True for an error that says that Spark no longer answers."""
-    from py4j.protocol import Py4JNetworkError
-
-    return isinstance(error, ConnectionError | Py4JNetworkError) or "RETRIES_EXCEEDED" in str(error)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error of Spark or of Java, without tokens and without the value that it quotes."""
-    if "RETRIES_EXCEEDED" in str(error) and (reason := getattr(error.__cause__, "details", None)) is not None:
-        return redact(f"no answer in {RETRIES + 1} tries: {reason()}")[:300]
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    text = re.sub(r"[Tt]he value .* of the type", "a value of the type", text)
-    return redact(re.sub(r"token=[^;\s]+", "token=…", text))[:300]
