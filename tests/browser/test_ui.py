@@ -91,6 +91,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     chromium = needs("chromium", package="chromium")
     mesh = copied("tests/meshes/plain_files", tmp_path_factory.mktemp("operator") / "mesh")
     keep_two_configs(mesh)
+    set_looks(mesh)
     port = free_port()
     log = mesh.parent / "ui.log"
     with (
@@ -126,6 +127,19 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     output = log.read_text(encoding="utf-8")
     assert ui.returncode == 0, output
     assert "Traceback" not in output
+
+
+LOOKS_S = {"narratives": 1, "domains/fleet": 3600, "domains/road": 3600}
+
+
+def set_looks(mesh: Path) -> None:
+    """Have the narratives' sensor look for new snapshots whenever Dagster's daemon comes by, for which a person would
+    wait half a minute; and those of the domains once, since whose runs they start nobody here would wait for."""
+    for folder, seconds in LOOKS_S.items():
+        location = mesh / folder / "definitions.py"
+        lines = ["from storymesh.orchestration.assets import automation, sources", ""]
+        lines += [f"automation.CHECK_EVERY_S = sources.CHECK_EVERY_S = {seconds}", ""]
+        location.write_text("\n".join(lines) + location.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def _wait(operator: Operator, ui: "subprocess.Popen[bytes]", log: Path) -> None:
