@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from storymesh.cli.dagster_ui import serve_dagster, workspace_of
+from storymesh.cli.error_reporting import reporting_errors
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
 from storymesh.outage import ResourceUnavailable
@@ -115,6 +117,39 @@ def test_run_can_be_interrupted(harbour: Path, preloaded: Preloaded) -> None:
     assert "Traceback" not in ran.output
 
 
+def test_what_a_library_makes_of_ctrl_c_is_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    @reporting_errors
+    def command() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise RuntimeError("Query interrupted") from interrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert (ended.value.exit_code, capsys.readouterr().err) == (130, "stopped\n")
+
+
+def test_ctrl_c_while_commands_are_imported_leaves_no_traceback(
+    storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("storymesh.cli.app.run_command", interrupted)
+    done = storymesh(harbour, "check")
+    assert (done.code, done.out, done.err) == (130, "", "stopped\n")
+
+
+def test_preview_says_that_there_is_no_case(
+    storymesh: Command, released_harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storymesh.dataset.preview.preview_records", lambda *_: [])
+    done = storymesh(released_harbour, "preview", "late-repairs", "report")
+    assert (done.code, done.out) == (0, "")
+    assert "report: there is no case to tell (storymesh explain late-repairs says how many cases" in done.err
+
+
 def test_defect_prints_one_line_and_writes_its_traceback(
     storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,13 +216,16 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     for the first, another that waits for nothing for one of a location."""
     program = harbour / "servers"
     program.write_text(
-        "#!/bin/sh\ntrap 'touch cleaned; exit 0' INT\nsleep 300 & echo $! > left\n"
+        "#!/bin/sh\ntrap 'touch cleaned; cat end; exit 0' INT\nsleep 300 & echo $! > left\n"
         'for level in INFO WARNING; do echo "2026-11-30 10:56:04 +0000 - dagster - $level - of a sensor"; done\n'
         "printf 'dagster.events.Failure: no room\\n\\nStack Trace:\\n  File x\\n    raise\\n\\nKeyError: k\\n\\n'\n"
         "printf 'Stack Trace:\\n  File defect\\n'\n"
         "touch begun\nwhile :; do sleep 0.05; done\n"
     )
     program.chmod(0o755)
+    (harbour / "end").write_text(
+        "Traceback (most recent call last):\n  File end\nKeyboardInterrupt\n\nAborted!\nlast\n"
+    )
     monkeypatch.setattr("storymesh.cli.dagster_ui.sys.executable", str(program))
 
     def supervise() -> None:
@@ -212,6 +250,7 @@ def test_a_supervisor_that_ends_the_interface_lets_its_servers_clean_up(
     assert not _runs(left)
     output = capfd.readouterr().err
     assert "WARNING - of a sensor" in output
+    assert output.endswith("\nlast\nstopped\n"), "how servers end that were asked to is nobody's matter"
     assert "INFO" not in output
     assert "\nno room\n" in output
     assert "File x" not in output, "the way to a failure that is explained"

@@ -37,7 +37,7 @@ def test_help_mentions_completion(storymesh: Command, tmp_path: Path) -> None:
 def test_completion_offers_the_commands_that_begin_alike(tmp_path: Path) -> None:
     asked = {"_STORYMESH_COMPLETE": "complete_bash", "COMP_WORDS": "storymesh re", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", "from storymesh.cli.app import main; main()"],
+        [sys.executable, "-c", "from storymesh.cli import main; main()"],
         cwd=tmp_path, env={"PYTHONPATH": ":".join(sys.path), **asked}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["releases", "rebuild"]

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 from typer.testing import CliRunner
 
-from storymesh.cli import app
+from storymesh.cli.app import app
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.release.catalog import Release
 from storymesh.release.layout import DEFINITION_FOLDER, record_files

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from storymesh.cli import app
+from storymesh.cli.app import app
 from storymesh.contract.definition import Contract
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh

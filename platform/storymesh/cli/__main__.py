@@ -1,5 +1,5 @@
 """Run the command as `python -m storymesh.cli`, where the console script is not installed."""
 
-from storymesh.cli.app import main
+from storymesh.cli import main
 
 main()

@@ -2,7 +2,8 @@
 
 A command imports what it needs when it runs, so that `storymesh --help` and `storymesh check` stay quick.
 
-Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect of storymesh itself.
+Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect of storymesh itself, 130
+interrupted.
 """
 
 import inspect
@@ -60,7 +61,8 @@ def _print_version(requested: bool) -> None:
 
 
 @app.callback(
-    no_args_is_help=True, epilog="Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect."
+    no_args_is_help=True,
+    epilog="Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect, 130 interrupted.",
 )
 def storymesh(
     version: Annotated[
@@ -78,12 +80,12 @@ for _command in COMMANDS:
     )
 
 # These write first versions of files, say how such files look, or have no end: no document of its own comes of them.
-app.add_typer(new, name="new")
+app.add_typer(new, name="new", short_help="Make a mesh, or a domain, product or narrative in it.")
 app.command(name="watch", short_help="Tell a case anew whenever its narrative is saved.")(reporting_errors(watch))
 app.command(name="schema", short_help="Print the JSON Schema of a kind of file, for editors.")(reporting_errors(schema))
 
 
-def main() -> None:
+def run_command() -> None:
     """Run the command that the arguments of this process name, and exit with its code."""
     raise_gc_threshold()
     app(prog_name="storymesh")

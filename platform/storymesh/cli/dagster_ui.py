@@ -24,6 +24,7 @@ STOP_S = 30
 _GOING_ON = re.compile(r"(\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - [\w.]+ - (INFO|DEBUG) - ")
 _SERVER_ENDED = "An unexpected exception has occurred"  # its words follow its traceback
 _TRACES = ("Stack Trace:", "Traceback (most recent call last):")
+_ENDINGS = ("KeyboardInterrupt", "Aborted!")
 _EXPLAINED = re.compile(r"^dagster[\w.]*\.Failure: ")
 
 
@@ -62,12 +63,13 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     )
     ending.begin(process)
     assert process.stdout is not None
-    printer = threading.Thread(target=_print_safely, args=(process.stdout,), daemon=True)
+    printer = threading.Thread(target=_print_safely, args=(process.stdout, ending), daemon=True)
     printer.start()
     code = process.wait()
     ending.end_rest()
     printer.join(STOP_S)
     if ending.asked or code in (-signal.SIGINT, -signal.SIGTERM):
+        echo("stopped", err=True)
         return
     # Dagster ends with 0 also where one of its servers ended, and a supervisor would not begin again.
     hint = "start it again: what it was running is then marked as failed, and can be begun again from there"
@@ -113,8 +115,9 @@ def _is_address(host: str) -> bool:
     return host == "localhost"
 
 
-def _print_safely(output: IO[bytes]) -> None:
-    """Print what the servers say, line by line, without what values and names in it would have a terminal do.
+def _print_safely(output: IO[bytes], ending: _Ending) -> None:
+    """Print what the servers say, line by line, without what values and names in it would have a terminal do, and
+    without how they end when they are asked to.
 
     Sensors and runs also say here how they go on, which their pages show; no option of Dagster's leaves that out, nor
     the way through its own files to a failure that is explained, or to a server of its own that ended.
@@ -122,6 +125,8 @@ def _print_safely(output: IO[bytes]) -> None:
     explained = in_trace = False
     for line in output:
         text = line.decode("utf-8", "replace")
+        if ending.asked and (text.startswith((" ", *_TRACES, *_ENDINGS)) or not text.strip()):
+            continue
         if in_trace and text.startswith(" "):
             continue
         in_trace = explained and text.startswith(_TRACES)

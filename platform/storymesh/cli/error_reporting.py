@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from storymesh.cli import INTERRUPTED
 from storymesh.cli.output.console import echo
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.outage import as_unavailable
@@ -19,7 +20,6 @@ from storymesh.printable import printable_line
 from storymesh.redaction import redact
 
 DEFECT = 3
-INTERRUPTED = 130  # as shells have it
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,7 +29,7 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, **options: Any) -> None:
         as_json = options.get("format") == "json"
         try:
-            with _without_warnings_of_libraries():
+            with _without_warnings_of_libraries(), _interrupts_as_such():
                 command(*args, **options)
         except DefinitionErrors as refused:
             if as_json:
@@ -72,6 +72,20 @@ def _without_warnings_of_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _interrupts_as_such() -> Iterator[None]:
+    """Raise KeyboardInterrupt for what a library made of one, such as DuckDB its own error."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def _report_as_json(error: StorymeshError) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
-from storymesh.cli.output.console import echo_text
+from storymesh.cli.output.console import echo, echo_text
 from storymesh.cli.output.json_document import echo_result
 
 
@@ -46,6 +46,10 @@ def preview(
     console = console_on(sys.stdout)
     for name in [config] if config else build.configs:
         records = preview_records(build, name, case, sample)
+        if not records:
+            hint = f"storymesh explain {narrative} says how many cases there are, and --drops why one is not told"
+            echo(f"{name}: there is no case to tell ({hint})", err=True)
+            continue
         if console.is_terminal:
             with Tracer(build) as tracer:
                 traced = {
