@@ -43,7 +43,10 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv-bench", help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="(default: %(default)s)")
     wanted = parser.parse_args()
+    if least := next((name for name in ("seeds", "cases", "delays", "threads") if getattr(wanted, name) < 1), None):
+        parser.error(f"--{least} is {getattr(wanted, least)}, at least 1 is wanted")
     peers = wanted.peers.absolute()
+    _drawing_python(peers)  # before anything is measured
     load, commit = os.getloadavg()[0], _output(["git", "rev-parse", "--short", "HEAD"]) or "an unknown commit"
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="page-") as made:
@@ -72,10 +75,16 @@ def _run(module: str, options: Mapping[str, object]) -> bool:
 def _draw(peers: Path, figures: Path, svg: Path, narratives: list[Any], programs: list[Any]) -> None:
     given = {"programs": [{"name": _name(run), "cpu": run["cpu"]} for run in programs], "narratives": narratives}
     figures.write_text(json.dumps(given), encoding="utf-8")
+    command = [str(_drawing_python(peers)), "-m", "benchmarks.page.draw", str(figures), str(svg)]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _drawing_python(peers: Path) -> Path:
+    """Return the Python that draws. Raises SystemExit where there is none."""
     python = peers / DRAWING / "bin" / "python"
     if not python.exists():
         raise SystemExit(f"{python} is not there, and it draws the plot: make bench makes it")
-    subprocess.run([str(python), "-m", "benchmarks.page.draw", str(figures), str(svg)], cwd=ROOT, check=True)
+    return python
 
 
 def _name(run: Mapping[str, Any]) -> str:

@@ -48,3 +48,23 @@ def test_the_page_has_the_distribution_and_how_to_measure_it_again(tmp_path: Pat
     assert "Left out, as they are not installed here: DataChain, distilabel, Data Designer." in lines
     assert "datatrove 0.10.1." in page
     assert page.endswith(".\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--peers", "nowhere"], r"nowhere/draw/bin/python is not there, and it draws the plot: make bench makes it"),
+        (["--seeds", "0"], "--seeds is 0, at least 1 is wanted"),
+        (["--delays", "-4"], "--delays is -4, at least 1 is wanted"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.page.__main__ import main
+
+    monkeypatch.setattr("sys.argv", ["page", *arguments])
+    monkeypatch.setattr("benchmarks.page.__main__._run", lambda *_: pytest.fail("it measures"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert words in f"{ended.value}{capsys.readouterr().err}"

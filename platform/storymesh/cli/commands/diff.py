@@ -10,7 +10,7 @@ from storymesh.cli.output.json_document import echo_result
 
 def diff(
     old: ReleaseArgument,
-    new: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Default: the one after it.")] = None,
+    new: Annotated[str | None, typer.Argument(metavar="RELEASE", help="Default: the one after it.")] = None,
     mesh: MeshOption = None,
     config: Annotated[str | None, typer.Option("--config", metavar="NAME", help="Compare one config alone.")] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many records a config to show.")] = 3,

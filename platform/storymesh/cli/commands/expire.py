@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def expire(
-    products: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="Default: all.")] = None,
+    products: Annotated[list[str] | None, typer.Argument(metavar="PRODUCT", help="Default: all.")] = None,
     mesh: MeshOption = None,
     pinned: Annotated[
         bool, typer.Option("--pinned", help="Also what releases were cut from: those cannot be made again then.")

@@ -178,7 +178,7 @@ def version(
 def narrative(
     anchor: Annotated[
         str | None,
-        typer.Argument(metavar="[PRODUCT]", help="One case for each of its rows. Default: the likeliest one."),
+        typer.Argument(metavar="PRODUCT", help="One case for each of its rows. Default: the likeliest one."),
     ] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="ID", help="Default: made of the product's name.")] = None,
     license_: Annotated[str | None, typer.Option("--license", metavar="NAME", help="Default: other.")] = None,

@@ -13,7 +13,7 @@ from storymesh.cli.output.json_document import echo_result
 
 def preview(
     narrative: NarrativeArgument,
-    config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="One of its records. Default: all.")] = None,
+    config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="One of its records. Default: all.")] = None,
     mesh: MeshOption = None,
     case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,

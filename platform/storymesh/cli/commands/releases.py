@@ -20,7 +20,7 @@ def releases(
     narrative: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NARRATIVE]", help="Default: of all. With --verify also NARRATIVE@X-rN or the folder of a release."
+            metavar="NARRATIVE", help="Default: of all. With --verify also NARRATIVE@X-rN or the folder of a release."
         ),
     ] = None,
     mesh: MeshOption = None,

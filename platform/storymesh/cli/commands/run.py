@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NamesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME]...",
+        metavar="NAME",
         help="Domains, products (DOMAIN.PRODUCT), narratives with all they are built on, patterns (lending.*) or"
         " tag:TAG; +NAME with what it is built on, NAME+ with what is built on it.",
     ),

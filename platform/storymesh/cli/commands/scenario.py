@@ -10,7 +10,7 @@ from storymesh.cli.output.json_document import echo_result
 
 
 def scenario(
-    narratives: Annotated[list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Default: all.")] = None,
+    narratives: Annotated[list[str] | None, typer.Argument(metavar="NARRATIVE", help="Default: all.")] = None,
     mesh: MeshOption = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
     format: FormatOption = "text",  # noqa: A002

@@ -13,7 +13,7 @@ from storymesh.errors import WrongUsage, suggest_name
 
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="contract, product, narrative, scenario, domain or mesh.")
+        str | None, typer.Argument(metavar="KIND", help="contract, product, narrative, scenario, domain or mesh.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write all of them there, each as KIND.json.")
