@@ -5,6 +5,7 @@ Libraries raise what the system said in classes of their own, or only in words; 
 
 import errno
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 
 from storymesh.errors import PublishConflict, StorymeshError, TransformFailed
@@ -78,7 +79,10 @@ def as_unavailable(error: BaseException) -> ResourceUnavailable | None:
         lower = text.lower()
         storage = isinstance(cause, OSError | sqlite3.Error) or _package(cause) in ("duckdb", "_duckdb", "pyarrow")
         if number in _FULL or (storage and any(phrase in lower for phrase in _FULL_PHRASES)):
-            hint = "make room and run again: what was published stays as it is, and nothing has to be cleaned up"
+            # A library seldom says where it wrote: queries spill to the one place, files go to the other.
+            named = isinstance(cause, OSError) and cause.filename is not None
+            where = "" if named else f" where the mesh is and in {tempfile.gettempdir()} (TMPDIR), whichever is full,"
+            hint = f"make room{where} and run again: what was published stays as it is, and nothing is to be cleaned up"
             return ResourceUnavailable(f"there is no room to write: {text}", hint, transient=False)
         if number in _FORBIDDEN or (storage and any(phrase in lower for phrase in _FORBIDDEN_PHRASES)):
             hint = "give the user who runs this the right to it, then run again"

@@ -117,6 +117,15 @@ def test_run_can_be_interrupted(harbour: Path, preloaded: Preloaded) -> None:
     assert "Traceback" not in ran.output
 
 
+def test_run_asks_for_settings_of_the_machine_before_its_steps_do(
+    storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYMESH_MEMORY", "4,5GB")
+    done = storymesh(harbour, "run")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "storymesh: STORYMESH_MEMORY is '4,5GB'\n  say how much, such as 4GB or 512MiB\n"
+
+
 def test_what_a_library_makes_of_ctrl_c_is_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
     @reporting_errors
     def command() -> None:

@@ -84,6 +84,7 @@ def test_transient_error_is_retried_after_growing_waits(error: Exception) -> Non
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "part.parquet"), "no room"),
         (sqlite3.OperationalError("database or disk is full"), "no room"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "(TMPDIR), whichever is full, and run again"),
         (pa.ArrowMemoryError("malloc of size 9 failed"), "memory ran out: malloc of size 9 failed (give it more"),
         (MemoryError(), "memory ran out (give it more"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "catalog.db"), "refuses access"),

@@ -47,6 +47,13 @@ def prestarted_workers() -> AbstractContextManager[None]:
     return isolated_process.prestarted_workers()
 
 
+def check_engine_settings() -> None:
+    """Raise WrongUsage for what the environment says of the default engine and it cannot have."""
+    from storymesh.engine.duckdb import machine
+
+    machine.check_settings()
+
+
 def end_idle_threads() -> None:
     """End the threads that the default engine starts when it is imported, which a forked process would not have."""
     from storymesh.engine.duckdb import connection

@@ -59,9 +59,11 @@ def run(
 ) -> None:
     """Make every product, case and release that is not there yet."""
     from storymesh.cli.output.findings import count_findings
+    from storymesh.engine.open import check_engine_settings
     from storymesh.mesh.check import load_checked
     from storymesh.orchestration.run.selection import read_terms
 
+    check_engine_settings()  # once, before each step meets it
     part, findings = load_checked(mesh_root(mesh))
     loaded, words = part.mesh, [*(names or ()), *(select or ())]
     for finding in findings if format == "text" else ():

@@ -55,6 +55,14 @@ def require_spill_folder() -> None:
         raise WrongUsage(words, "queries spill there: make the folder, name another one, or unset TMPDIR")
 
 
+def check_settings() -> None:
+    """Raise WrongUsage for what the environment says of sessions and no session can have."""
+    if os.environ.get("STORYMESH_MEMORY", "").strip():
+        wanted_memory(None)
+    wanted_threads(None)
+    require_spill_folder()
+
+
 @cache
 def default_memory() -> int:
     """Return the bytes of memory for a session: half of what there is, and 4 GB at most.
