@@ -29,7 +29,7 @@ def page() -> dict[str, str]:
         ("levels of nesting", f"{parse.MAX_DEPTH}"),
         ("loops inside each other", f"{parse.MAX_LOOPS}"),
         ("`elif` of one `if`", f"{parse.MAX_BRANCHES}"),
-        ("digits behind the point", f"{MAX_DIGITS}"),
+        ("digits after the decimal point", f"{MAX_DIGITS}"),
         ("a text", f"{evaluate.MAX_OUTPUT // 1024} KiB"),
         ("all texts on the way to one that is printed", f"{bounds.MAX_CHARACTERS // 1024:,} KiB"),
         ("steps of a text: its parts, each for every round of the loops around it", f"{bounds.MAX_STEPS:,}"),

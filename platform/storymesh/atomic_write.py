@@ -14,7 +14,7 @@ from typing import TextIO, cast
 
 @contextmanager
 def staged_file(path: Path, *, mode: int | None = None, keep_existing: bool = False) -> Iterator[Path]:
-    """Yield a hidden path beside `path` for the caller to write; at the end it becomes `path`, after an error it goes.
+    """Yield a hidden path beside `path` to write to. It is renamed to `path` at the end, or removed after an error.
 
     Missing parent folders are made. With `mode` the file has these permissions before anything stands in it. With
     `keep_existing` a file that is at `path` by the end stays, so that the first of several writers wins.

@@ -18,7 +18,7 @@ _PLACES = re.compile(r"_(FILE|PATH|DIR)$", re.I)  # of a secret; what to do abou
 _MIN_LENGTH = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
 
-# Errors of PostgreSQL and MySQL about a value quote it behind a colon, an equals sign or `value`; names do not.
+# Errors of PostgreSQL and MySQL about a value quote it after a colon, an equals sign or `value`; names do not.
 _VALUES = (
     (re.compile(r"(?<=: )(?<!bindings: )\"[^\n]*\""), f'"{HIDDEN}"'),
     (re.compile(r"(?<=\bvalue )\"[^\n\"]*\"(?= is out of range)"), f'"{HIDDEN}"'),

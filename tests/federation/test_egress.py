@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.contract.definition import RESTRICTED, restricted_properties
-from storymesh.contract.leaving import HUB
+from storymesh.contract.egress_rules import HUB
 from storymesh.dataset.pseudonym_key import VARIABLE, pseudonym_key
 from storymesh.dataset.stages import write_cases
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
-from storymesh.federation.gate import LeavingRefused, write_receipt
-from storymesh.federation.keyed_hash import hashed_value, leaving_key
+from storymesh.federation.gate import EgressRefused, write_receipt
+from storymesh.federation.keyed_hash import egress_key, hashed_value
 from storymesh.federation.receipts import ReceiptBook
 from storymesh.lifecycle import rebuild
 from storymesh.lifecycle.push import plan_push
@@ -88,7 +88,7 @@ def test_only_what_a_rule_names_leaves_and_the_receipt_says_it(mesh: Mesh, relea
     table = pq.read_table(path)
     assert {*table.column_names} == {*receipt.leaving.columns}
     assert (table.num_rows, path.stat().st_size) == (receipt.leaving.rows, receipt.leaving.bytes)
-    key = leaving_key(pseudonym_key(mesh.store)).decode()
+    key = egress_key(pseudonym_key(mesh.store)).decode()
     expected = {hashlib.sha256(f"{key}|C{number:02}".encode()).hexdigest() for number in range(12)}
     assert {*table["customer_id"].to_pylist()} <= expected
     assert list(extracts.receipts("eu-bank").read()) == [receipt]
@@ -230,7 +230,7 @@ def test_a_release_is_made_again_from_its_extract_and_from_a_new_one(
 
 def test_a_release_that_says_nothing_of_leaving_takes_nothing_out(mesh: Mesh, release: Release) -> None:
     silent = replace(release, manifest=release.manifest.model_copy(update={"egress": {}, "guarded": {}}))
-    with pytest.raises((LeavingRefused, StorymeshError), match="asked for raw"):
+    with pytest.raises((EgressRefused, StorymeshError), match="asked for raw"):
         reopen_build(silent, mesh.warehouse, open_engine, mesh.contracts)
 
 
@@ -239,7 +239,7 @@ def test_a_rule_that_was_taken_back_holds_for_releases_too(mesh: Mesh, release: 
     rules = "contracts/bank/transactions.odcs.yaml"
     changed = edited(copy, rules, "[channel, counterparty_country, booked_at]", "[booked_at]")
     own = read_release(copy.root / release.path.relative_to(mesh.root))
-    with pytest.raises(LeavingRefused, match="'channel' is asked for raw"):
+    with pytest.raises(EgressRefused, match="'channel' is asked for raw"):
         rebuild_release(own, changed.warehouse, open_engine, current=changed.contracts)
 
 
@@ -285,7 +285,7 @@ def test_with_the_check_switched_off_the_gate_refuses_what_a_run_would_take(
         latest_build(changed, changed.narrative("credit-aml"))
     monkeypatch.setattr(snapshot_pinning, "residency_findings", lambda *_: [])
     before = len(list(ExtractStore(changed.store).receipts("eu-bank").read()))
-    with pytest.raises(LeavingRefused, match="'iban' is asked for raw"):
+    with pytest.raises(EgressRefused, match="'iban' is asked for raw"):
         latest_build(changed, changed.narrative("credit-aml"))
     assert len(list(ExtractStore(changed.store).receipts("eu-bank").read())) == before
 
@@ -332,7 +332,7 @@ def test_no_product_of_another_premise_is_built_on_what_stays(mesh: Mesh, tmp_pa
     assert input_snapshots(replace(good, products={ported.id: ported}), "credit") == {}
     port = InputPort("transactions", "bank.transactions", "1.0.0", ported.location)
     reading = replace(good, products={**good.products, ported.id: replace(ported, inputs=(port,))})
-    with pytest.raises(LeavingRefused, match="names no purpose"):
+    with pytest.raises(EgressRefused, match="names no purpose"):
         input_snapshots(reading, "credit")
 
 
@@ -379,7 +379,7 @@ def test_what_selects_cases_is_known_with_the_row_of_the_anchor(where: str, rule
 
 def test_a_row_is_forgotten_by_the_hash_that_releases_know_it_by(mesh: Mesh, release: Release, tmp_path: Path) -> None:
     copy = copied(mesh, tmp_path)
-    key = leaving_key(pseudonym_key(copy.store))
+    key = egress_key(pseudonym_key(copy.store))
     report = rows_of(release, "report")
     hashes = {hashed_value(f"T{number:04}", key): f"T{number:04}" for number in range(150)}
     case_id, used = next(

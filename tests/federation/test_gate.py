@@ -18,8 +18,8 @@ from sqlglot.optimizer.scope import traverse_scope
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.contract.types import arrow_schema
-from storymesh.federation.gate import LeavingRefused, admit
-from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.gate import EgressRefused, admit
+from storymesh.federation.policy import EgressPolicy
 from storymesh.federation.request import ExtractRequest, columns_of
 
 HERE = Path(__file__).parent
@@ -45,12 +45,12 @@ def contract(name: str) -> Contract:
     return read_contract(MESH / "contracts" / f"{name.replace('.', '/')}.odcs.yaml", MESH)
 
 
-def policies() -> dict[str, LeavingPolicy]:
+def policies() -> dict[str, EgressPolicy]:
     """The product of the bank, and a table of the bank without rules."""
     transactions = contract("bank.transactions")
     return {
-        "bank.transactions": LeavingPolicy.of(transactions, "eu-bank", guarded=True),
-        "bank.bare": LeavingPolicy.of(replace(transactions, id="bank.bare", leaves=None), "eu-bank", guarded=True),
+        "bank.transactions": EgressPolicy.of(transactions, "eu-bank", guarded=True),
+        "bank.bare": EgressPolicy.of(replace(transactions, id="bank.bare", leaves=None), "eu-bank", guarded=True),
     }
 
 
@@ -92,7 +92,7 @@ def test_what_a_rule_allows_is_admitted_and_the_statement_reads_no_other_column(
 @pytest.mark.parametrize("case", cases("refused"))
 def test_the_gate_refuses_what_no_rule_allows_and_says_where_the_rules_are(case: dict[str, Any]) -> None:
     known = policies()
-    with pytest.raises(LeavingRefused) as refused:
+    with pytest.raises(EgressRefused) as refused:
         admit(request_of(case), known[case.get("table", "bank.transactions")])
     assert case["refuses"] in refused.value.message
     assert "contracts/bank/transactions.odcs.yaml" in str(refused.value)

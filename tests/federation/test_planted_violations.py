@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from storymesh.errors import Finding
-from storymesh.federation.gate import LeavingRefused, admit
-from storymesh.mesh.leaving_requests import leaving_requests
+from storymesh.federation.gate import EgressRefused, admit
+from storymesh.mesh.extract_requests import extract_requests
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.residency_findings import residency_findings
 from storymesh.narrative.definition import read_narrative
@@ -46,7 +46,7 @@ def findings(mesh: Mesh) -> list[Finding]:
 def test_the_mesh_without_violations_has_no_finding(good: Mesh) -> None:
     mesh = good
     assert findings(mesh) == []
-    for request in leaving_requests(mesh.residency, mesh.typed(mesh.narrative("credit-aml"))).values():
+    for request in extract_requests(mesh.residency, mesh.typed(mesh.narrative("credit-aml"))).values():
         admit(request, mesh.residency.policy(mesh.contract(request.product)))
 
 
@@ -66,8 +66,8 @@ def test_a_planted_violation_is_found_with_both_places_and_refused_by_the_gate(
 
     # Whoever does not check is refused.
     role, _, column = case["column"].partition(".")
-    request = leaving_requests(mesh.residency, mesh.typed(mesh.narrative("credit-aml")))[role]
-    with pytest.raises(LeavingRefused) as error:
+    request = extract_requests(mesh.residency, mesh.typed(mesh.narrative("credit-aml")))[role]
+    with pytest.raises(EgressRefused) as error:
         admit(request, mesh.residency.policy(mesh.contract(request.product)))
     assert f"'{column}' is asked for" in error.value.message
 

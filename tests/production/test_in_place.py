@@ -15,7 +15,7 @@ import pytest
 
 from storymesh.dataset.cases import linked_cases
 from storymesh.errors import AuditRefused
-from storymesh.federation.gate import LeavingRefused
+from storymesh.federation.gate import EgressRefused
 from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.check import check_files, check_mesh
@@ -492,6 +492,6 @@ def test_of_a_guarded_premise_only_what_may_leave_is_asked_for(reader: Road, tmp
     asked, refused = len(reader.statements()), load_mesh(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("storymesh.mesh.snapshot_pinning.residency_findings", lambda *_: ())
-        with pytest.raises(LeavingRefused):
+        with pytest.raises(EgressRefused):
             pin_build(refused, refused.narrative("credit-aml"), fetch=True)
     assert len(reader.statements()) == asked

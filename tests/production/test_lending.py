@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import DefinitionErrors
-from storymesh.federation.keyed_hash import hashed_value, leaving_key
+from storymesh.federation.keyed_hash import egress_key, hashed_value
 from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import latest_build
@@ -338,7 +338,7 @@ def test_no_identifier_is_read_in_another_country(
 
 
 def test_an_alert_is_answered_alike_in_both_countries(reported: Release, reported_at_prague: Release) -> None:
-    key = leaving_key(KEY.encode())
+    key = egress_key(KEY.encode())
     there, here = (
         {row["case_id"]: answer(row) for row in advice_of(release)} for release in (reported, reported_at_prague)
     )

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import LeastGroup
+from storymesh.contract.egress_rules import AggregationThreshold
 from storymesh.contract.read import read_contract
 from storymesh.engine.open import open_engine
 from storymesh.errors import AuditRefused
@@ -239,10 +239,12 @@ def test_of_figures_only_groups_that_are_large_enough_are_told(books: Books) -> 
     books.fill([(f"P-{n}", f"a{n}", *good[2:4], "IN" if n > 6 else "in", n * 5, *good[6:]) for n in range(1, 10)])
     told = {}
     for subjects in (3, 4):
-        _, audit = books.hold(least={"kind": LeastGroup(subjects=subjects, of="account")})
+        _, audit = books.hold(least={"kind": AggregationThreshold(subjects=subjects, of="account")})
         told[subjects] = audit.broken["enum: kind"]
     assert told == {3: 3, 4: None}
-    assert len(books.hold(least={"kind": LeastGroup(subjects=4, of="account")})[0]) == 9, "nobody is told by absence"
+    assert len(books.hold(least={"kind": AggregationThreshold(subjects=4, of="account")})[0]) == 9, (
+        "nobody is told by absence"
+    )
 
 
 @given(text=st.text(alphabet="aAbé1٣_-. \n\té漢", max_size=6), pattern=st.sampled_from(

@@ -39,7 +39,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def answered_here(monkeypatch: pytest.MonkeyPatch, file: str) -> Callable[[str], RuleValue]:
     """A rule that is answered as its own process does, in this one: starting one takes longer than the attack."""
-    monkeypatch.setattr(isolated_worker, "_bound", lambda *_, **__: None)
+    monkeypatch.setattr(isolated_worker, "_limit_resources", lambda *_, **__: None)
 
     def answer(query: str) -> RuleValue:
         request = {"name": "delays", "scan": f"read_parquet('{file}')", "files": [file], "hidden": ["driver"]}

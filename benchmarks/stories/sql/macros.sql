@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP MACRO capital(t) AS concat(upper(t[1]), lower(t[2:]));
 CREATE OR REPLACE TEMP MACRO counted(n, one) AS concat(format('{:,}', n), CASE WHEN n = 1 THEN one ELSE one || 's' END);
 CREATE OR REPLACE TEMP MACRO times(n) AS counted(n, ' time');
 CREATE OR REPLACE TEMP MACRO unit(n, one) AS concat(n, one, CASE WHEN n <> 1 THEN 's' END);
--- Hours with two digits behind the point, not negative: the two largest whole units.
+-- Hours with two digits after the decimal point, not negative: the two largest whole units.
 CREATE OR REPLACE TEMP MACRO minutes_of(h) AS (h * 100)::BIGINT * 3 // 5;
 CREATE OR REPLACE TEMP MACRO in_units(m) AS CASE
     WHEN m >= 1440 THEN concat(unit(m // 1440, ' day'), CASE WHEN m % 1440 >= 60 THEN concat(' ', unit(m % 1440 // 60, ' hour')) END)

@@ -72,7 +72,7 @@ class Within(Definition):
     @model_validator(mode="after")
     def _ordered(self) -> "Within":
         if self.after > self.before:
-            raise ValueError("`after` lies behind `before`: no row can be within")
+            raise ValueError("`after` is later than `before`: no row can match")
         return self
 
 

@@ -266,7 +266,7 @@ class _Linker:
         if role.link.overlaps is None:
             return None
         end = to_timestamp(right[f"r_{role.contract.end_time}"])
-        # One comparison is a condition of the join; two of them would be looked at for each pair behind it.
+        # One comparison is a condition of the join; two of them would be looked at for each pair after it.
         return end.coalesce(_OPEN_END) >= left["at"] - _seconds(role.link.overlaps.slack)
 
     def _known(self, role: Role, pairs: ir.Table, prefixes: Mapping[str, str]) -> ir.TimestampValue:

@@ -49,7 +49,7 @@ def _anchor(cast: Cast) -> Field:
 
 
 def select_anchor_rows(rows: "ir.Table", condition: CheckedExpression, anchor: str) -> "ir.Table":
-    """Return the rows of the anchor that are cases: those for which the condition holds. A null is no."""
+    """Return the rows of the anchor for which the condition is true: they are the cases."""
     import ibis
 
     from storymesh.language.compile.expressions import compile_expression

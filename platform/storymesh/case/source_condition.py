@@ -46,7 +46,7 @@ class SourceCondition:
 
 
 def source_condition(where: Expression, anchor: Role) -> SourceCondition | None:
-    """Return what of a condition on the rows of the anchor a source can decide; None: nothing."""
+    """Return the part of a condition on the anchor's rows that a source can decide, or None."""
     translator = _Translator(anchor)
     condition = translator.translate(where, holds=True)
     if condition is None or depth(condition) > MAX_DEPTH:

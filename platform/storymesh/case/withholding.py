@@ -53,7 +53,7 @@ def _parts(share: float) -> int:
 
 
 def with_withheld(found: ir.Table, kept: ir.Table, match: dict[str, ir.Value]) -> ir.Table:
-    """Return the probes with `withheld`, and behind them those of the cases that are withheld, without precedents."""
+    """Return the probes with `withheld`, and after them those of the cases that are withheld, without precedents."""
     asking = kept.filter(kept[WITHHELD])
     values = {name: asking["match"][name] for name in match}
     probes = asking.select(UNSEEN, rank="rank", day=asking["at"].cast("date"), **values)

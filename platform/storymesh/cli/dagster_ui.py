@@ -46,7 +46,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     announce(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     # People open the page under the name that they gave.
     hosts = ",".join(filter(None, [os.environ.get(HOSTS), None if _is_address(host) else host]))
-    ending = _Ending()
+    ending = _Shutdown()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A shell has what it starts in the background ignore Ctrl-C; `nohup` has it ignore SIGHUP, and means it.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -76,7 +76,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
     raise ResourceUnavailable("Dagster ended though nobody asked it to; why stands above", hint, transient=False)
 
 
-class _Ending:
+class _Shutdown:
     """The end of the servers: the first is asked as Ctrl-C asks, so that it ends the others. After a while, or when it
     is asked again, all are told."""
 

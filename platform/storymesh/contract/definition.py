@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, get_args
 
-from storymesh.contract.leaving import Form, LeavingRules, Residence
+from storymesh.contract.egress_rules import EgressRules, Form, Residence
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
@@ -160,7 +160,7 @@ class Contract:
     relationships: tuple[Relationship, ...]
     quality: tuple[Rule, ...]
     freshness: tuple[Freshness, ...]
-    leaves: LeavingRules | None
+    leaves: EgressRules | None
     in_place: str | None
     changed_at: str | None
     quarantine_limit: float

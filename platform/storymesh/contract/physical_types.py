@@ -51,7 +51,7 @@ def number_type(physical: str) -> Integer | Decimal | Float | None:
     if match is None:
         name = re.split(r"[^a-z0-9_]", plain, maxsplit=1)[0]
         if name in DECIMALS and "(" in plain:
-            raise ValueError("write its digits and those behind the point, as in decimal(12,2)")
+            raise ValueError("write its digits and those after the decimal point, as in decimal(12,2)")
         return None
     name, first, second = match["name"].replace(" ", ""), match["first"], match["second"]
     if name in INTEGERS:
@@ -73,7 +73,7 @@ def number_type(physical: str) -> Integer | Decimal | Float | None:
 def _decimal(precision: int, scale: int) -> Decimal:
     """Return the decimal of these digits, as far as they are kept.
 
-    Some databases count digits left of the point as a negative scale, and zeros behind it as one beyond the precision.
+    Some databases count digits left of the point as a negative scale, and zeros after it as one beyond the precision.
     """
     if precision == 0:
         raise ValueError(f"it has no digits, 1 to {MAX_DIGITS} are wanted")

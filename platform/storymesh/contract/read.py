@@ -18,8 +18,8 @@ from storymesh.contract.document_reader import (
     names_of_object,
 )
 from storymesh.contract.quality_rules import read_rules
+from storymesh.contract.read_egress import read_egress, read_in_place
 from storymesh.contract.read_freshness import read_freshness
-from storymesh.contract.read_leaving import read_in_place, read_leaving
 from storymesh.contract.read_properties import read_key, read_properties
 from storymesh.contract.read_relationships import RelationshipReader
 from storymesh.document import Document, read_document
@@ -130,7 +130,7 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
     end_time = _read_moment(reader, custom, "endTime", properties)
     known_at = _read_moment(reader, custom, "knownAt", properties)
     changed_at = _read_moment(reader, custom, "changedAt", properties)
-    leaves, in_place = read_leaving(reader, custom, properties), read_in_place(reader, custom)
+    leaves, in_place = read_egress(reader, custom, properties), read_in_place(reader, custom)
     timeless = _read_timeless(reader, custom, event_time, end_time)
     for item in properties.values():
         _check_known_at(reader, at, item, properties)

@@ -235,7 +235,7 @@ def _read_number(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> T
         words = f"the physicalType '{physical}' is not applied: it does not say how many digits a number has"
         reader.warn((*here, "physicalType"), "not-run", words, "numbers are floats: for exact ones write decimal(12,2)")
     if isinstance(kind, Decimal) and (digits := re.search(r"\((\d{1,4})\b", physical)) and int(digits[1]) > MAX_DIGITS:
-        words = f"of {physical}, {MAX_DIGITS} digits are kept, {kind.scale} of them behind the point"
+        words = f"of {physical}, {MAX_DIGITS} digits are kept, {kind.scale} of them after the decimal point"
         reader.warn((*here, "physicalType"), "not-run", words, "rows with longer numbers are quarantined")
     return kind or Float()
 

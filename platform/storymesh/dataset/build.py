@@ -110,7 +110,7 @@ class Build:
     guarded: Mapping[str, str] = field(default_factory=dict)
     """Role -> premise, of those of which nothing leaves but by a rule of the contract."""
     open_cluster: OpenEngine | None = field(default=None, repr=False)
-    """The engine that makes cases, precedents and records where `open_engine` does not. No file hangs on it."""
+    """The engine that makes cases, precedents and records where `open_engine` does not. No file depends on it."""
 
     @property
     def narrative(self) -> Narrative:

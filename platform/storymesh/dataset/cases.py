@@ -39,7 +39,7 @@ def linked_cases(build: Build, engine: Engine, part: AnchorPart = ALL_ROWS) -> "
     """Return the cases of a part of the anchor's rows, with their rows, facts and outcome."""
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
-    from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
+    from storymesh.federation.keyed_hash import egress_key, hash_in_engine
     from storymesh.language.compile.values import pseudonym
 
     cast = build.typed.cast
@@ -47,7 +47,7 @@ def linked_cases(build: Build, engine: Engine, part: AnchorPart = ALL_ROWS) -> "
     tables[cast.anchor.name] = part.rows_of(anchor_rows(build, tables))
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
-    linked = link_cases(cast, tables, build.typed.columns, pseudonyms, hash_in_engine(leaving_key(build.pseudonym_key)))
+    linked = link_cases(cast, tables, build.typed.columns, pseudonyms, hash_in_engine(egress_key(build.pseudonym_key)))
     if build.erased_keys:
         linked = _drop_erased(build, engine, linked, tables)
     return add_facts(linked, cast, build.typed.case)

@@ -1,7 +1,7 @@
 """The cases that a release asks questions about, and the answers: drawn by their ids, computed by the engine.
 
-A draw hangs on nothing but the ids of the cases, so it is the same on every engine, and a case that comes or goes moves
-at most one other of its stratum.
+A draw depends on nothing but the ids of the cases, so it is the same on every engine, and a case that comes or goes
+moves at most one other of its stratum.
 """
 
 from collections.abc import Callable, Mapping

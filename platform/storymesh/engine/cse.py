@@ -20,18 +20,18 @@ from storymesh.engine.dialect import INDEX_NAME
 from storymesh.engine.enum_text import is_enum_text
 
 _CONDITIONS = (ops.IfElse, ops.SimpleCase, ops.SearchedCase)
-_PLAIN = (ops.Field, ops.Literal, ops.Argument)
-# A stage makes every item of a list anew, so what is this small is rather computed twice.
-_SMALL = 6
-# So many levels are long for values to be there only for one expression that reads them.
-_LONG = 3
+_TRIVIAL = (ops.Field, ops.Literal, ops.Argument)
+# A stage rebuilds every item of a list, so an expression smaller than this is cheaper to compute twice.
+_MIN_SIZE = 6
+# A value that waits this many levels for its one reader costs more memory than computing it later.
+_MIN_LEVELS = 3
 
 
 def eliminate_common(table: ir.Table) -> ir.Table:
     """Return an equal selection that computes in a column below it what it would compute more than once."""
     selection = table.op()
     assert isinstance(selection, ops.Project), "a selection is wanted"
-    values = _replaced(selection.values, _staged, lambda node: isinstance(node, ops.Value))
+    values = _replace_all(selection.values, _stage_map, lambda node: isinstance(node, ops.Value))
     nodes = _Nodes(values.values())
     levels = nodes.levels(lambda node: not nodes.free[node], least=1, early=True)
     last = _last_levels(values.values(), levels)
@@ -43,56 +43,56 @@ def eliminate_common(table: ir.Table) -> ir.Table:
     for number, level in enumerate(levels):
         made = {f"shared_{number}_{place}": node for place, node in enumerate(level)}
         read_later = {name: here[node].to_expr() for node, name in names.items() if last.get(node, -1) > number}
-        added = _over(made, here, index)
+        added = _as_columns(made, here, index)
         arguments = (argument for value in added.values() for argument in value.op().find(ops.Argument, ops.Value))
         index = max(index, _next_index(arguments))
-        stage = _selected(stage, {**read_later, **added, **dialect.BARRIER})
+        stage = _select(stage, {**read_later, **added, **dialect.BARRIER})
         names |= {node: name for name, node in made.items()}
         here = {node: ops.Field(stage, name) for node, name in names.items() if name in stage.columns}
-    return _selected(stage, _over(values, here, index))
+    return _select(stage, _as_columns(values, here, index))
 
 
-def _selected(table: ir.Table, values: Mapping[str, ir.Value]) -> ir.Table:
-    """Return a selection of values that read this very table: ibis's own looks for the tables of each, and takes as
-    long as all the rest here."""
+def _select(table: ir.Table, values: Mapping[str, ir.Value]) -> ir.Table:
+    """Return a selection of values that read this very table: ibis's own `select` searches each value for its tables,
+    which takes as long as the rest of this module."""
     return ops.Project(table, {name: value.op() for name, value in values.items()}).to_expr()
 
 
 def _last_levels(roots: Iterable[ops.Value], levels: Sequence[Sequence[ops.Value]]) -> dict[ops.Node, int]:
-    """Return the last level that reads each field and each expression of a level: the roots stand behind all levels."""
+    """Return the last level that reads each field and each hoisted expression; the roots count as one more level."""
     made = {node for level in levels for node in level}
     last: dict[ops.Node, int] = {}
-    below = [[child for node in level for child in _below(node)] for level in levels]
+    below = [[child for node in level for child in _children(node)] for level in levels]
     for number, readers in enumerate([*below, roots]):
-        read = _reached(readers, lambda node: node in made or isinstance(node, ops.Field))
+        read = _reachable(readers, lambda node: node in made or isinstance(node, ops.Field))
         last |= dict.fromkeys((node for node in read if node in made or isinstance(node, ops.Field)), number)
     return last
 
 
-def _reached(roots: Iterable[ops.Value], ends: Callable[[ops.Value], bool]) -> set[ops.Value]:
-    """Return the expressions below the roots, and these; of one where it `ends`, what is below is left out."""
+def _reachable(roots: Iterable[ops.Value], ends: Callable[[ops.Value], bool]) -> set[ops.Value]:
+    """Return the roots and every expression below them, not descending into those for which `ends` is true."""
     queue, seen = list(roots), set[ops.Value]()
     while queue:
         node = queue.pop()
         if node not in seen:
             seen.add(node)
-            queue.extend(() if ends(node) else _below(node))
+            queue.extend(() if ends(node) else _children(node))
     return seen
 
 
 def _next_index(arguments: Iterable[ops.Node]) -> int:
-    """Return the first number of an index that none of these arguments of lambdas has."""
+    """Return the lowest index number that is above those of all these lambda arguments."""
     names = {argument.name for argument in arguments}
     return 1 + max((int(name.removeprefix(INDEX_NAME)) for name in names if name.startswith(INDEX_NAME)), default=-1)
 
 
-def _over(values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node], first: int) -> dict[str, ir.Value]:
-    """Return the values as columns of a table that has what `here` says, the indexes of their lambdas from `first` on.
+def _as_columns(values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node], first: int) -> dict[str, ir.Value]:
+    """Return the values over a table that has the columns in `here`, with lambda indexes numbered from `first`.
 
     ibis, which counts from 0 for engines that count from 1, looks for the name in the relations below as well.
     """
     # What is below a column of the table is many times what is above it.
-    within = _reached(values.values(), here.__contains__)
+    within = _reachable(values.values(), here.__contains__)
 
     def moved(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
         if (column := here.get(node)) is not None:
@@ -102,16 +102,16 @@ def _over(values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node], fi
             return node.copy(name=f"{INDEX_NAME}{first + int(node.name.removeprefix(INDEX_NAME))}")
         return node
 
-    changed = _replaced(values, moved, within.__contains__)
+    changed = _replace_all(values, moved, within.__contains__)
     return {name: value.to_expr() for name, value in changed.items()}
 
 
-def _replaced(
+def _replace_all(
     values: Mapping[str, ops.Value],
     replacer: Callable[[ops.Node, Mapping[str, object] | None], ops.Node],
     filter_: Callable[[ops.Node], bool],
 ) -> dict[str, ops.Value]:
-    """Return what a replacer makes of some values, in which it looks at each node once."""
+    """Apply a replacer to some values, visiting each node once."""
     if not values:
         return {}
     together = ops.StructColumn(names=tuple(values), values=tuple(values.values()))
@@ -138,9 +138,9 @@ class HoistedExpressions:
         few = frozenset(ops.Field(project.parent, name) for name in columns)
 
         def split(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
-            return _split(node.__recreate__(changed) if changed else node, few)
+            return _split_map(node.__recreate__(changed) if changed else node, few)
 
-        self._values = _replaced(project.values, split, lambda node: isinstance(node, ops.Value))
+        self._values = _replace_all(project.values, split, lambda node: isinstance(node, ops.Value))
         self._nodes = _Nodes(self._values.values())
         made = self._nodes.topmost(lambda node: not self._nodes.free[node] and self._nodes.reads_only(node, few))
         self._made = {f"apart_{place}": node for place, node in enumerate(made)}
@@ -157,7 +157,7 @@ class HoistedExpressions:
         there = [node for node in self._nodes.fields_read if node.name in parent.columns]
         here: dict[ops.Node, ops.Node] = {node: ops.Field(parent, node.name) for node in there}
         here |= {node: ops.Field(parent, name) for name, node in self._made.items()}
-        return _selected(parent, _over(self._values, here, _next_index(parent.op().find(ops.Argument))))
+        return _select(parent, _as_columns(self._values, here, _next_index(parent.op().find(ops.Argument))))
 
 
 class _Nodes:
@@ -174,13 +174,13 @@ class _Nodes:
         self.size: dict[ops.Node, int] = {}
         self.fields: dict[ops.Node, frozenset[ops.Field]] = {}
         for node in self.order:
-            below = _below(node)
+            below = _children(node)
             read = frozenset((node,)) if isinstance(node, ops.Field) else frozenset()
             self.fields[node] = read.union(*(self.fields[child] for child in below))
             own = frozenset((node,)) if isinstance(node, ops.Argument) else frozenset()
-            self.free[node] = own.union(*(self.free[child] for child in below)) - _bound(node)
+            self.free[node] = own.union(*(self.free[child] for child in below)) - _bound_arguments(node)
             of_plain = isinstance(node, ops.StructField | ops.Cast | ops.Alias) and self.plain[below[0]]
-            self.plain[node] = of_plain or isinstance(node, _PLAIN) or dialect.is_secret(node) or is_enum_text(node)
+            self.plain[node] = of_plain or isinstance(node, _TRIVIAL) or dialect.is_secret(node) or is_enum_text(node)
             self.size[node] = 0 if self.plain[node] else 1 + sum(self.size[child] for child in below)
 
     @property
@@ -202,11 +202,11 @@ class _Nodes:
             if wanted(node) and not self.plain[node]:
                 found[node] = None
             else:
-                queue.extend(_below(node))
+                queue.extend(_children(node))
         return list(found)
 
     def levels(self, own: Callable[[ops.Value], bool], least: int, *, early: bool = False) -> list[list[ops.Value]]:
-        """Return the expressions worth a column of their own, in levels: each reads earlier levels only.
+        """Return the expressions that are worth a column of their own, in levels that read only earlier levels.
 
         `own` says which can be a column, `least` how large one has to be, `early` that what is read once is one too
         where it stands for several others on many levels.
@@ -215,16 +215,16 @@ class _Nodes:
         outward: set[ops.Node] = set()  # read by what cannot stand there, such as the body of a lambda
         guarded: set[ops.Node] = set()
         for node in reversed(self.order):
-            below = _below(node)
+            below = _children(node)
             uses.update(below)
             if not own(node):
                 outward.update(below)
             if node in guarded or isinstance(node, _CONDITIONS):
                 guarded.update(below)
-        level: dict[ops.Node, int] = {}  # of what is made, the one behind its own
+        level: dict[ops.Node, int] = {}  # of what is made, the one after its own
         made: dict[ops.Node, int] = {}
         for node in self.order:
-            below = _below(node)
+            below = _children(node)
             level[node] = max((level[child] for child in below), default=0)
             if not own(node) or self.size[node] < least:
                 continue
@@ -234,20 +234,21 @@ class _Nodes:
                 made[node] = level[node]
                 level[node] += 1
         if early:
-            made |= self._made_early(made, level, lambda node: own(node) and self.size[node] >= least)
+            made |= self._read_once_values(made, level, lambda node: own(node) and self.size[node] >= least)
         levels: list[list[ops.Value]] = [[] for _ in range(1 + max(made.values(), default=-1))]
         for node in self.order:
             if node in made:
                 levels[made[node]].append(node)
         return levels
 
-    def _made_early(
+    def _read_once_values(
         self,
         made: Mapping[ops.Node, int],
         level: Mapping[ops.Node, int],
         able: Callable[[ops.Value], bool],
     ) -> dict[ops.Node, int]:
-        """Return what is read once, many levels behind all that it reads itself, with the level where that is there.
+        """Return values that are read once, many levels after their own inputs, each with the level at which those
+        exist.
 
         Made there, it is one column on all these levels, and what it reads are several: in a long chain of variables
         the conditions of each are read once more at the end.
@@ -258,13 +259,13 @@ class _Nodes:
         some_rows: set[ops.Node] = set()  # those of a branch
         for node in reversed(self.order):
             at = made.get(node, read_at[node])
-            below = _below(node)
+            below = _children(node)
             if node in some_rows:
                 some_rows.update(below)
             elif isinstance(node, _CONDITIONS):
                 some_rows.update(below[1:] if isinstance(node, ops.IfElse) else below)
-            if node not in made and node not in some_rows and at - level[node] >= _LONG and able(node):
-                read = _reached(below, lambda other: other in made)
+            if node not in made and node not in some_rows and at - level[node] >= _MIN_LEVELS and able(node):
+                read = _reachable(below, lambda other: other in made)
                 if not node.dtype.is_nested() and sum(other in made for other in read) > 1:
                     at = early[node] = level[node]
             for child in below:
@@ -272,32 +273,32 @@ class _Nodes:
         return early
 
 
-def _staged(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
-    """Split a map over a list that computes something twice into two: what is shared of each item, then the rest."""
+def _stage_map(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+    """Split a map over a list that computes something twice in two: the shared part of each item, then the rest."""
     node = node.__recreate__(changed) if changed else node
     if not isinstance(node, ops.ArrayMap):
         return node
     nodes = _Nodes([node.body])
-    inner = frozenset[ops.Argument]().union(*(_bound(other) for other in nodes.order))
-    bound = _bound(node)
+    inner = frozenset[ops.Argument]().union(*(_bound_arguments(other) for other in nodes.order))
+    bound = _bound_arguments(node)
 
     def own(other: ops.Value) -> bool:
         return bool(nodes.free[other] & bound) and not nodes.free[other] & inner
 
     here: dict[ops.Node, ops.Node] = {}
-    levels = nodes.levels(own, least=_SMALL)
+    levels = nodes.levels(own, least=_MIN_SIZE)
     for number, level in enumerate(levels):
         later = [nodes.roots[0], *(other for rest in levels[number + 1 :] for other in rest)]
-        carried = _read(later, {*level, *(other for past in levels[:number] for other in past)}, nodes, bound)
-        node, here = _walked(node, list(dict.fromkeys([*level, *carried])), here)
+        carried = _read_values(later, {*level, *(other for past in levels[:number] for other in past)}, nodes, bound)
+        node, here = _map_over(node, list(dict.fromkeys([*level, *carried])), here)
     return node.copy(body=nodes.roots[0].replace(here, filter=ops.Value)) if levels else node
 
 
-def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
+def _split_map(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
     """Split a map that reads more than `few`, over a list that does not, into two: the first reads `few` only."""
     if not isinstance(node, ops.ArrayMap):
         return node
-    lists, bound = _Nodes([node.arg]), _bound(node)
+    lists, bound = _Nodes([node.arg]), _bound_arguments(node)
     if lists.free[node.arg] or not lists.reads_only(node.arg, few) or _Nodes([node.body]).fields[node.body] <= few:
         return node
 
@@ -316,14 +317,14 @@ def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
     node = node.copy(body=node.body.replace(run_together, filter=ops.Value))
     nodes = _Nodes([node.body])
     made = set(nodes.topmost(lambda part: able(part, nodes)))
-    walk, here = _walked(node, _read([node.body], made, nodes, bound), {})
+    walk, here = _map_over(node, _read_values([node.body], made, nodes, bound), {})
     return walk.copy(body=node.body.replace(here, filter=ops.Value))
 
 
-def _walked(
+def _map_over(
     node: ops.ArrayMap, wanted: Sequence[ops.Value], here: Mapping[ops.Node, ops.Node]
 ) -> tuple[ops.ArrayMap, dict[ops.Node, ops.Node]]:
-    """Return a map over rows of the `wanted` values of each item, its body not set, and where each value is in it."""
+    """Return a map over structs of each item's `wanted` values, without a body, and the field of each value."""
     row = ops.StructColumn(
         names=tuple(f"s{place}" for place in range(len(wanted))),
         values=tuple(other.replace(here, filter=ops.Value) if here else other for other in wanted),
@@ -334,14 +335,14 @@ def _walked(
     return walk, {other: ops.StructField(param, f"s{place}") for place, other in enumerate(wanted)}
 
 
-def _read(
+def _read_values(
     roots: Sequence[ops.Value], made: set[ops.Value], nodes: _Nodes, bound: frozenset[ops.Argument]
 ) -> list[ops.Value]:
-    """Return what expressions read of an item: its properties, and the values of `made` that they still need."""
+    """Return what expressions read from an item: its properties, and the values in `made` that they still need."""
     found: dict[ops.Value, None] = {}
     queue, seen = list(roots), set[ops.Value]()
     while queue:
-        for node in _below(queue.pop()) if queue else ():
+        for node in _children(queue.pop()) if queue else ():
             if node in seen or not nodes.free[node] & bound:
                 continue
             seen.add(node)
@@ -352,11 +353,11 @@ def _read(
     return list(found)
 
 
-def _below(node: ops.Node) -> list[ops.Value]:
+def _children(node: ops.Node) -> list[ops.Value]:
     return [child for child in node.__children__ if isinstance(child, ops.Value)]
 
 
-def _bound(node: ops.Node) -> frozenset[ops.Argument]:
+def _bound_arguments(node: ops.Node) -> frozenset[ops.Argument]:
     if not isinstance(node, ops.ArrayMap | ops.ArrayFilter):
         return frozenset()
     return frozenset(argument for argument in (node.param, node.index) if argument is not None)

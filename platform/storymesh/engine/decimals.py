@@ -18,7 +18,7 @@ MAX_DIGITS = 38
 
 
 def scale_of(value: ir.DecimalValue) -> int:
-    """Return how many digits a decimal's type has behind the point."""
+    """Return how many digits a decimal's type has after the decimal point."""
     return value.type().scale or 0
 
 
@@ -51,7 +51,7 @@ def round_half_even(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
 
 
 def truncate(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
-    """Return a decimal cut off to at most `digits` behind the point."""
+    """Return a decimal cut off to at most `digits` after the decimal point."""
     digits = min(digits, scale_of(value))
     result = dt.Decimal(MAX_DIGITS, digits)
     if digits == scale_of(value):
@@ -60,7 +60,8 @@ def truncate(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
 
 
 def format_decimal(value: ir.DecimalValue, digits: int, *, shift: int = 0) -> ir.StringValue:
-    """Return 10**shift times a decimal with commas and `digits` behind the point, ties to even, no minus zero."""
+    """Return 10**shift times a decimal with commas and `digits` after the decimal point, ties to even, no minus
+    zero."""
     short_enough = digits + shift >= scale_of(value)
     rounded = value if short_enough else round_half_even(value, digits + shift)
     near = FLOAT_DIGITS - digits - shift
@@ -87,7 +88,7 @@ def _write_wide(rounded: ir.DecimalValue, digits: int, shift: int) -> ir.StringV
 
 
 def _literal(value: Decimal, scale: int) -> ir.DecimalScalar:
-    """Return a small constant of just the digits that it takes, so that the engine finds one type for both sides."""
+    """Return a constant with no more digits than it needs, so that both sides keep one type."""
     whole = len(str(int(value))) if value >= 1 else 0
     # As text: ibis writes a small one as 5E-7, which an engine reads as a float.
     return ibis.literal(f"{value:f}").cast(dt.Decimal(max(whole + scale, 1), scale))

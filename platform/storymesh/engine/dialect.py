@@ -37,7 +37,7 @@ def sum_int64(value: ir.IntegerValue) -> ir.IntegerValue:
 
 
 def decimal_to_int64(value: ir.DecimalValue) -> ir.IntegerValue:
-    """Return a decimal without digits behind the point as int64, null where it does not fit."""
+    """Return a decimal without digits after the decimal point as int64, null where it does not fit."""
     return value.try_cast("int64")
 
 

@@ -1,4 +1,4 @@
-"""Room for the recursion of what writes SQL: an expression may be nested deeper than Python's own limit allows."""
+"""A higher recursion limit while SQL is generated: expressions may be nested deeper than Python's default allows."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ _within: list[int] = []  # the limits that were met on entering, of all threads:
 
 @contextmanager
 def deep_nesting() -> Iterator[None]:
-    """Let calls be nested deeper. Elsewhere, Python's limit also tells what is nested too deep to be read."""
+    """Raise the recursion limit. It stays low elsewhere, where it also bounds what people write."""
     with _lock:
         _within.append(sys.getrecursionlimit())
         sys.setrecursionlimit(max(_CALLS, _within[0]))

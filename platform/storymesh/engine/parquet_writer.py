@@ -31,7 +31,7 @@ def write_parquet_file(
 ) -> int:
     """Write all rows to one file, `row_group` together, whole or not at all. Return their number."""
     rows, total = RowStream(batches, schema), 0
-    with staged_file(path) as staged, _opened(rows, staged, metadata, COMPRESSION_LEVEL) as writer:
+    with staged_file(path) as staged, _open_writer(rows, staged, metadata, COMPRESSION_LEVEL) as writer:
         while table := rows.take(row_group):
             writer.write_table(table)
             total += table.num_rows
@@ -48,7 +48,7 @@ def write_parquet_files(
     """Write rows to files one after another, to each as many as it says. Raises ValueError for more or fewer rows."""
     rows = RowStream(batches, schema)
     for path, count in files:
-        with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
+        with staged_file(path) as staged, _open_writer(rows, staged, metadata, compression_level) as writer:
             missing = count
             while missing and (table := rows.take(min(missing, ROW_GROUP))):
                 writer.write_table(table)
@@ -101,7 +101,7 @@ class RowStream:
 
 
 @contextmanager
-def _opened(
+def _open_writer(
     rows: RowStream, path: Path, metadata: Mapping[str, str] | None, compression_level: int
 ) -> Iterator["pq.ParquetWriter"]:
     import pyarrow.parquet as pq

@@ -23,5 +23,5 @@ def quote_text(text: str) -> str:
 
 
 def varies(sql: str) -> bool:
-    """Return True if the result may hang on more than the rows that are read."""
+    """Return True if the result may depend on more than the rows that are read."""
     return _VARYING.search(sql) is not None

@@ -37,7 +37,7 @@ class CaseIds:
 
     def cited_in(self, text: str) -> list[str]:
         """Return what looks like the id of a case, each once, in the order of the text. One of nothing
-        but digits or letters looks like any number or word, and counts behind the word `case` alone."""
+        but digits or letters looks like any number or word, and counts after the word `case` alone."""
         found: dict[str, None] = {}
         for match in _WORD.finditer(text[:MAX_ANSWER_READ]):
             word = match[0].strip(".:!?*`")

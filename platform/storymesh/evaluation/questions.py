@@ -189,7 +189,7 @@ def chat_messages(
     questions: QuestionSet, row: Mapping[str, Any], book: Book, *, listed: bool
 ) -> Sequence[tuple[str, str]]:
     """Return what a model is sent for one of the `questions`: the system prompt, if there is one, and the question;
-    with an open book what may be looked up stands before it, and `listed` actions to choose from behind it."""
+    with an open book what may be looked up stands before it, and `listed` actions to choose from after it."""
     case = questions.cases.slice(row["case"], 1)
     system, context = (case[name][0].as_py() for name in ("system", "context"))
     text = f"{context.strip()}\n\n{row['text']}" if book == "open" and context else row["text"]

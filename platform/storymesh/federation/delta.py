@@ -32,13 +32,13 @@ class DeltaLakeTable(SelectiveTable):
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
 
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._open()
             names = list(choose([field.name for field in table.schema().fields]))
             reader = self._scan(table, names, selection)
 
         def batches() -> "Iterator[pa.RecordBatch]":
-            with self._words_of_errors():
+            with self._translated_errors():
                 for batch in reader:
                     self.moved += batch.nbytes
                     yield batch
@@ -49,7 +49,7 @@ class DeltaLakeTable(SelectiveTable):
         """Return what each of some ways would fetch, as the log of the table and the footers of its files say."""
         from deltalake.exceptions import DeltaProtocolError
 
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._open()
             names = list(choose([field.name for field in table.schema().fields]))
             try:
@@ -60,7 +60,7 @@ class DeltaLakeTable(SelectiveTable):
 
     def version(self, changed_at: str | None) -> str | None:
         """Return the table's own version of its rows."""
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._open()
             return f"{table.metadata().id} {table.version()}"
 
@@ -105,16 +105,16 @@ class DeltaLakeTable(SelectiveTable):
         return {name: value for name, value in options.items() if value}
 
     @contextmanager
-    def _words_of_errors(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         import pyarrow as pa
 
         try:
             yield
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._store.explained(" ".join(str(error).split())) from None
+            raise self._store.translate(" ".join(str(error).split())) from None
         except Exception as error:
             if type(error).__name__ == "TableNotFoundError":
                 raise self._relation.unreadable("there is no Delta table", "look at the location") from None
             if type(error).__module__.partition(".")[0] not in ("deltalake", "_internal"):
                 raise
-            raise self._store.explained(" ".join(str(error).split())) from None
+            raise self._store.translate(" ".join(str(error).split())) from None

@@ -53,14 +53,14 @@ class FilesTable(SelectiveTable):
             raise self._relation.unreadable(
                 f"the format {self.format or '?'} is not read", "parquet, csv, json or delta"
             )
-        with self._store.words_of_errors(), self._refused_if_damaged():
+        with self._store.translated_errors(), self._refused_if_damaged():
             found = self.list_files()
             dataset = self._dataset(found)
             scanner = scan_dataset(dataset, list(choose(dataset.schema.names)), selection)
         before = _states(found)
 
         def batches() -> "Iterator[pa.RecordBatch]":
-            with self._store.words_of_errors():
+            with self._store.translated_errors():
                 with self._refused_if_damaged():
                     for batch in scanner.to_batches():
                         self.moved += batch.nbytes
@@ -73,7 +73,7 @@ class FilesTable(SelectiveTable):
         """Return what each of some ways would fetch, as the footers of the files say."""
         if self.format != "parquet":
             return {}
-        with self._store.words_of_errors(), self._refused_if_damaged():
+        with self._store.translated_errors(), self._refused_if_damaged():
             dataset = self._dataset(self.list_files())
             names = list(choose(dataset.schema.names))
             return {way: estimate_dataset(dataset, names, selection) for way, selection in ways.items()}
@@ -87,13 +87,13 @@ class FilesTable(SelectiveTable):
 
     def version(self, changed_at: str | None) -> str | None:
         """Return what the files are known by: their sizes and the times of their change."""
-        with self._store.words_of_errors():
+        with self._store.translated_errors():
             return version_of_files(_states(self.list_files()))
 
     def local_copies(self, folder: Path) -> list[Path]:
         """Return the files on this machine: where they are, or fetched into `folder`. Raises SourceUnreadable,
         ResourceUnavailable."""
-        with self._store.words_of_errors():
+        with self._store.translated_errors():
             found = self.list_files()
             if self._store.is_local:
                 return [Path(item.path) for item in found]

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from storymesh.contract.leaving import Form
+from storymesh.contract.egress_rules import Form
 from storymesh.errors import StorymeshError
 from storymesh.federation.keyed_hash import hash_in_engine
-from storymesh.federation.policy import LeavingPolicy, refusal
-from storymesh.federation.receipts import LeastFigures, Leaving, Receipt, ReceiptBook
+from storymesh.federation.policy import EgressPolicy, refusal
+from storymesh.federation.receipts import AppliedThreshold, EgressRecord, Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest, columns_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-class LeavingRefused(StorymeshError):
+class EgressRefused(StorymeshError):
     """A request for values that may not leave their premise."""
 
 
@@ -30,7 +30,7 @@ class AdmittedRequest:
     """A request that its policy allows: what may run for it."""
 
     request: ExtractRequest
-    policy: LeavingPolicy
+    policy: EgressPolicy
 
     def expression(self, table: "ir.Table", key: bytes) -> "ir.Table":
         """Return what is wanted of a table that an engine has open, with the names of the contract."""
@@ -38,13 +38,13 @@ class AdmittedRequest:
 
         return extract_expression(self.request, table, hash_in_engine(key))
 
-    def leaving(self, *, statement: str, extract: str, rows: int, size: int, version: str = "") -> Leaving:
+    def leaving(self, *, statement: str, extract: str, rows: int, size: int, version: str = "") -> EgressRecord:
         """Return what leaves, for its receipt: of the text that ran, the SHA-256 and the size of the file that comes,
         and its rows."""
         request = self.request
         read = {name for condition in request.filters for name in columns_of(condition)}
-        least = LeastFigures(**request.least.model_dump()) if request.least is not None else None
-        return Leaving(
+        least = AppliedThreshold(**request.least.model_dump()) if request.least is not None else None
+        return EgressRecord(
             narrative=request.narrative,
             role=request.role,
             product=request.product,
@@ -64,22 +64,22 @@ class AdmittedRequest:
         )
 
 
-def admit(request: ExtractRequest, policy: LeavingPolicy) -> AdmittedRequest:
-    """Return the request, admitted. Raises LeavingRefused with all that the policy does not allow in it."""
+def admit(request: ExtractRequest, policy: EgressPolicy) -> AdmittedRequest:
+    """Return the request, admitted. Raises EgressRefused with all that the policy does not allow in it."""
     if found := list(dict.fromkeys(violations(request, policy))):
         words = f"{request.product} does not leave {policy.premise}: {'; '.join(found[:8])}"
         hint = f"who owns the data writes a rule under `leaves` in {policy.contract.location.path}"
-        raise LeavingRefused(words, hint)
+        raise EgressRefused(words, hint)
     return AdmittedRequest(request, policy)
 
 
-def write_receipt(book: ReceiptBook, leaving: Leaving) -> Receipt:
+def write_receipt(book: ReceiptBook, leaving: EgressRecord) -> Receipt:
     """Write the receipt of what is about to leave. Only then may it be where others find it."""
     return book.add(leaving, datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
-def violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterator[str]:
-    """Yield, in words, what of a request the policy does not allow."""
+def violations(request: ExtractRequest, policy: EgressPolicy) -> Iterator[str]:
+    """Yield a sentence for each thing in a request that the policy does not allow."""
     if request.product != policy.contract.id or request.from_premise != policy.premise:
         yield f"the request is for '{request.product}' at {request.from_premise}, and this is '{policy.contract.id}'"
         return
@@ -108,7 +108,7 @@ def _uses(request: ExtractRequest) -> Iterator[tuple[str, Form, str]]:
         yield name, "figures", "is counted"
 
 
-def _count_violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterator[str]:
+def _count_violations(request: ExtractRequest, policy: EgressPolicy) -> Iterator[str]:
     """Yield where counts are of smaller groups than a rule of their columns allows, or of parts of a group."""
     to, purpose, least = request.to_premise, request.purpose, request.least
     if to == policy.premise or not policy.guarded:

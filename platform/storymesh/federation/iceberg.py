@@ -32,7 +32,7 @@ class IcebergTable(SelectiveTable):
         import pyarrow as pa
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._load()
             names = list(choose([field.name for field in table.schema().fields]))
             snapshot = table.current_snapshot()
@@ -47,7 +47,7 @@ class IcebergTable(SelectiveTable):
             reader = scan.to_arrow_batch_reader()
 
         def batches() -> "Iterator[pa.RecordBatch]":
-            with self._words_of_errors():
+            with self._translated_errors():
                 for batch in reader:
                     rows = pa.table(batch.select(names))
                     selected = dataset_filter(rows.schema, names, selection)
@@ -59,7 +59,7 @@ class IcebergTable(SelectiveTable):
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
         """Return what each of some ways would fetch, as the manifests say."""
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._load()
             schema = table.schema()
             names = list(choose([field.name for field in schema.fields]))
@@ -73,7 +73,7 @@ class IcebergTable(SelectiveTable):
 
     def version(self, changed_at: str | None) -> str | None:
         """Return the snapshot that the table has now."""
-        with self._words_of_errors():
+        with self._translated_errors():
             table = self._load()
             snapshot = table.current_snapshot()
             return f"{table.metadata.table_uuid} {snapshot.snapshot_id if snapshot else ''}"
@@ -134,7 +134,7 @@ class IcebergTable(SelectiveTable):
             self._access.path(self._relation.server, urlsplit(location).path)
 
     @contextmanager
-    def _words_of_errors(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except (StorymeshError, MemoryError):
@@ -149,7 +149,7 @@ class IcebergTable(SelectiveTable):
                 raise self._relation.unreadable(f"it lets nobody in: {words}", hint) from None
             if any(name in kind for name in _UNREACHABLE):
                 raise self._relation.unreachable(words) from None
-            raise self._store.explained(words or type(error).__name__) from None
+            raise self._store.translate(words or type(error).__name__) from None
 
 
 def _row_filter(schema: Any, names: list[str], selection: RowSelection) -> Any:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HASH_LENGTH = 64
 
 
-def leaving_key(mesh_key: bytes) -> bytes:
+def egress_key(mesh_key: bytes) -> bytes:
     """Return the key that columns are hashed with when they leave, made of the mesh's secret. A database sees it in the
     statements that it runs; the pseudonyms of releases cannot be made with it."""
     return hashlib.sha256(b"storymesh leaves|" + mesh_key).hexdigest().encode()

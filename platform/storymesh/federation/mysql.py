@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _DIALECT: Dialect = "mysql"
-_BEGIN = (
+_BEGIN_STATEMENTS = (
     "set session transaction isolation level repeatable read",
     "set session time_zone = '+00:00'",
     "start transaction with consistent snapshot, read only",
@@ -31,8 +31,8 @@ select constraint_name, column_name, referenced_table_schema, referenced_table_n
 from information_schema.key_column_usage where table_schema = %s and table_name = %s
 and referenced_table_name is not null order by constraint_name, ordinal_position"""
 _STATE = "select count(*), count({0}), max({0}), sum(to_seconds({0}) + microsecond({0}) / 1000000) from {1}"
-_LETS_NOBODY_IN = (1044, 1045, 1698, 1049)
-_DENIED = (1142, 1143, 1370)
+_ACCESS_DENIED = (1044, 1045, 1698, 1049)
+_TABLE_DENIED = (1142, 1143, 1370)
 _UNREACHABLE = (1040, 1053, 1205, 1213, 2002, 2003, 2005, 2006, 2013, 2014, 2055, 0)
 
 
@@ -48,25 +48,25 @@ class MysqlTable:
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
 
-        with self._words_of_errors():
+        with self._translated_errors():
             connection = self._connect()
         try:
-            with self._words_of_errors():
+            with self._translated_errors():
                 source = relation_sql(self._relation, _DIALECT)
                 names = list(choose(self._list_columns(connection, source)))
                 cursor = connection.cursor()
                 cursor.execute(select_sql([quote_name(name, _DIALECT) for name in names], source, self._limit))
         except BaseException:
-            self._leave(connection)
+            self._close_at_once(connection)
             raise
         schema = pa.schema([(name, pa.string()) for name in names])
 
         def batches() -> "Iterator[pa.RecordBatch]":
             try:
-                with self._words_of_errors():
+                with self._translated_errors():
                     yield from text_batches(cursor.fetchmany, schema)
             finally:
-                self._leave(connection)
+                self._close_at_once(connection)
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -102,13 +102,13 @@ class MysqlTable:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         """Yield a cursor in the one transaction in which everything is read."""
-        with self._words_of_errors():
+        with self._translated_errors():
             connection = self._connect()
         try:
-            with self._words_of_errors(), connection.cursor() as cursor:
+            with self._translated_errors(), connection.cursor() as cursor:
                 yield cursor
         finally:
-            self._leave(connection)
+            self._close_at_once(connection)
 
     def _connect(self) -> Any:
         """Return a connection within the one transaction in which everything is read."""
@@ -136,7 +136,7 @@ class MysqlTable:
             local_infile=False,
         )
         with connection.cursor() as cursor:
-            for statement in _BEGIN:
+            for statement in _BEGIN_STATEMENTS:
                 cursor.execute(statement)
         return connection
 
@@ -157,28 +157,28 @@ class MysqlTable:
             )
 
     @staticmethod
-    def _leave(connection: Any) -> None:
+    def _close_at_once(connection: Any) -> None:
         """Close the connection at once: to read what is left of a table would take as long as the table."""
         with suppress(Exception):
             connection._force_close()
 
     @contextmanager
-    def _words_of_errors(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Raise what pymysql raises as an error that says what to do."""
         try:
             yield
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "pymysql":
                 raise
-            raise self._explained(error) from None
+            raise self._translate(error) from None
 
-    def _explained(self, error: Exception) -> StorymeshError:
+    def _translate(self, error: Exception) -> StorymeshError:
         relation, server = self._relation, self._relation.server
         code, words = (*error.args, 0, "")[:2] if len(error.args) > 1 else (0, str(error))
-        if code in _LETS_NOBODY_IN:
+        if code in _ACCESS_DENIED:
             hint = f"name and password are read from {server.variable('USER')} and {server.variable('PASSWORD')}"
             return relation.unreadable(f"it lets nobody in: {words}", hint)
-        if code in _DENIED:
+        if code in _TABLE_DENIED:
             return relation.unreadable(str(words), f"GRANT SELECT to the user of {server.variable('USER')}")
         if code in _UNREACHABLE:
             if "timed out" in str(words):

@@ -112,16 +112,16 @@ class ObjectStore:
         return not self.s3_keys and (written is None or written == _environment_endpoint())
 
     @contextmanager
-    def words_of_errors(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
         """Raise what a file system says as an error that says what to do."""
         try:
             yield
         except FileNotFoundError:
             raise self.relation.unreadable("there is no such file", "look at the location of the server") from None
         except OSError as error:
-            raise self.explained(str(error)) from None
+            raise self.translate(str(error)) from None
 
-    def explained(self, words: str) -> StorymeshError:
+    def translate(self, words: str) -> StorymeshError:
         """Return the error of a bucket in other words, for what a library says about it."""
         server, lower = self.relation.server, words.lower()
         plain = words.split(" during ")[0] if "AWS Error" in words else words

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import STRENGTH, Form, LeavingRule
+from storymesh.contract.egress_rules import STRENGTH, EgressRule, Form
 
 
 @dataclass(frozen=True)
-class LeavingPolicy:
+class EgressPolicy:
     """The rules under which values of a product leave its `premise`.
 
     `guarded`: what no rule of the contract names stays. Of a contract with rules it always is.
@@ -21,11 +21,11 @@ class LeavingPolicy:
     guarded: bool
 
     @classmethod
-    def of(cls, contract: Contract, premise: str, *, guarded: bool) -> "LeavingPolicy":
+    def of(cls, contract: Contract, premise: str, *, guarded: bool) -> "EgressPolicy":
         """Return the policy of a product at a premise of which nothing undeclared may leave (`guarded`), or else."""
         return cls(contract, premise, guarded or contract.leaves is not None)
 
-    def rule_for(self, column: str, to: str, purpose: str | None) -> LeavingRule | None:
+    def rule_for(self, column: str, to: str, purpose: str | None) -> EgressRule | None:
         """Return the rule by which a column leaves in its strongest form; None where none lets it."""
         return self.contract.leaves.best(column, to, purpose) if self.contract.leaves is not None else None
 
@@ -59,7 +59,7 @@ class LeavingPolicy:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def refusal(policy: LeavingPolicy, column: str, to: str, purpose: str | None) -> tuple[str, str]:
+def refusal(policy: EgressPolicy, column: str, to: str, purpose: str | None) -> tuple[str, str]:
     """Say why a column may not go somewhere, with the place of the rule, or of what has none; and what to do."""
     contract, rules = policy.contract, policy.contract.leaves
     best = policy.rule_for(column, to, purpose)

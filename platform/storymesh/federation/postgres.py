@@ -58,7 +58,7 @@ _STATE = """
 select count(*), count({0}), max({0})::text, sum(extract(epoch from {0}::timestamptz))::text from {1}"""
 _INTEGERS = (20, 21, 23)  # the oids of bigint, smallint, integer
 _BOOLEAN = 16
-_TELLS_THAT_NOBODY_LISTENS = 14_00_00  # then it ends what nobody reads any more
+_CLIENT_CHECK_VERSION = 14_00_00  # then it ends what nobody reads any more
 _BUSY = ("57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01")  # of a server that may do it in a moment
 _DENIED = "42501"
 
@@ -156,10 +156,10 @@ class PostgresTable(SelectiveTable):
         """Return the rows that have all of the conditions which `ask` gives, and what else it answers: of one state."""
         import pyarrow as pa
 
-        with self.words_of_errors():
+        with self.translated_errors():
             connection = self._connect()
         try:
-            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+            with self.watched(connection), self.translated_errors(), connection.cursor() as cursor:
                 source = self._begin(cursor)
                 listed = self._list_columns(cursor, source)
                 oids = dict(listed)
@@ -220,9 +220,9 @@ class PostgresTable(SelectiveTable):
     @contextmanager
     def _transaction(self) -> Iterator[tuple[Any, str]]:
         """Yield a cursor in the one transaction in which everything is read, and what is read."""
-        with self.words_of_errors():
+        with self.translated_errors():
             connection = self._connect()
-        with closing(connection), self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+        with closing(connection), self.watched(connection), self.translated_errors(), connection.cursor() as cursor:
             yield cursor, self._begin(cursor)
 
     def _connect(self) -> "connection":
@@ -259,7 +259,7 @@ class PostgresTable(SelectiveTable):
         cursor.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         path = quote_name(schema, _DIALECT) if schema else '"$user", public'
         cursor.execute(_SESSION.format(path=path))
-        if cursor.connection.server_version >= _TELLS_THAT_NOBODY_LISTENS:
+        if cursor.connection.server_version >= _CLIENT_CHECK_VERSION:
             cursor.execute("set local client_connection_check_interval to '1s'")
         return source
 
@@ -306,7 +306,7 @@ class PostgresTable(SelectiveTable):
         return self._relation.unreachable(f"it has said nothing for {self._access.idle_timeout_s:g} s, so it was left")
 
     @contextmanager
-    def words_of_errors(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
         """Raise what psycopg2 raises as an error that says what to do."""
         try:
             yield
@@ -315,9 +315,9 @@ class PostgresTable(SelectiveTable):
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "psycopg2":
                 raise
-            raise self._explained(error) from None
+            raise self._translate(error) from None
 
-    def _explained(self, error: Exception) -> StorymeshError:
+    def _translate(self, error: Exception) -> StorymeshError:
         relation, server = self._relation, self._relation.server
         code, words = getattr(error, "pgcode", None), str(error).strip()
         if code == _DENIED:

@@ -25,7 +25,7 @@ class _Table(Protocol):
 
     def watched(self, connection: "connection") -> AbstractContextManager[IdleTimeout]: ...
 
-    def words_of_errors(self) -> AbstractContextManager[None]: ...
+    def translated_errors(self) -> AbstractContextManager[None]: ...
 
 
 class TableCopy:
@@ -65,7 +65,7 @@ class TableCopy:
             try:
                 with (
                     self._table.watched(self._connection) as limit,
-                    self._table.words_of_errors(),
+                    self._table.translated_errors(),
                     self._connection.cursor() as cursor,
                 ):
                     cursor.copy_expert(self._statement, _Written(pipe, limit, self._table), size=1 << 16)

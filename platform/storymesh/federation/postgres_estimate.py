@@ -20,8 +20,8 @@ _FRAME = 5 + 1  # bytes of a row on its way: the protocol's, and the end of its 
 _WIDTHS = {16: 1, 20: 8, 21: 4, 23: 6, 700: 8, 701: 12, 1082: 10, 1114: 22, 1184: 25, 1700: 8, 2950: 36}
 _UNKNOWN_WIDTH = 32
 _LESS_THAN_ONE = 0.5  # of a sample in which nothing was selected
-_TELLS_PARTITIONS = 12_00_00
-_TELLING = 5  # so many rows of a sample tell what share of them is selected further
+_PARTITION_STATISTICS_VERSION = 12_00_00
+_MIN_HITS = 5  # so many rows of a sample tell what share of them is selected further
 _STATISTICS = """
 select a.attname, s.avg_width * (1 - s.null_frac), s.n_distinct from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -91,7 +91,7 @@ def _share_at_times(cursor: Any, columns: SelectedColumns, selection: RowSelecti
     sample = _Sample.of(
         cursor, columns, {"keys": by_key, "times": replace(by_key, times=selection.times.of_keys(keys))}
     )
-    if sample is None or sample.hits["keys"] < _TELLING:
+    if sample is None or sample.hits["keys"] < _MIN_HITS:
         return None
     return (sample.hits["times"] or _LESS_THAN_ONE) / sample.hits["keys"]
 
@@ -162,7 +162,7 @@ class _Sample:
     @classmethod
     def of(cls, cursor: Any, columns: SelectedColumns, ways: Mapping[str, RowSelection]) -> "_Sample | None":
         """Return what a sample says of each way; None of what no sample can be taken of, or has no row."""
-        if cursor.connection.server_version < _TELLS_PARTITIONS:
+        if cursor.connection.server_version < _PARTITION_STATISTICS_VERSION:
             return None
         cursor.execute(_PAGES, (columns.table,))
         pages = next((found for (found,) in cursor.fetchall()), None)

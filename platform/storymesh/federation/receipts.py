@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from storymesh.contract.leaving import Form
+from storymesh.contract.egress_rules import Form
 from storymesh.errors import StorymeshError
 from storymesh.file_lock import hold_lock
 
@@ -32,7 +32,7 @@ _Short = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_req
 _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
-class LeastFigures(BaseModel):
+class AppliedThreshold(BaseModel):
     """Of how many different values of `of` a figure was known at least, and by which periods."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +42,7 @@ class LeastFigures(BaseModel):
     grain: _Short | None = None
 
 
-class Leaving(BaseModel):
+class EgressRecord(BaseModel):
     """What left a premise: `columns` -> form, in so many `rows` and `bytes`. `filtered` are columns that rows were
     selected by; `keys_in` are columns of other products whose values were sent in -> form, `keys` how many.
 
@@ -61,7 +61,7 @@ class Leaving(BaseModel):
     purpose: _Short | None = None
     columns: Mapping[_Short, Form]
     filtered: tuple[_Short, ...] = ()
-    least: LeastFigures | None = None
+    least: AppliedThreshold | None = None
     rows: _Count
     bytes: _Count
     keys: _Count = 0
@@ -79,7 +79,7 @@ class Receipt(BaseModel):
 
     number: Annotated[int, Field(ge=1)]
     at: _Short
-    leaving: Leaving
+    leaving: EgressRecord
     previous: _Sha256
     digest: _Sha256
 
@@ -98,7 +98,7 @@ class Receipt(BaseModel):
         )
 
 
-def receipt_digest(previous: str, number: int, at: str, leaving: Leaving) -> str:
+def receipt_digest(previous: str, number: int, at: str, leaving: EgressRecord) -> str:
     """Return the SHA-256 of a receipt with the digest of the one before it."""
     content = {"previous": previous, "number": number, "at": at, "leaving": leaving.model_dump()}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -111,7 +111,7 @@ class ReceiptBook:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
 
-    def add(self, leaving: Leaving, at: str) -> Receipt:
+    def add(self, leaving: EgressRecord, at: str) -> Receipt:
         """Write the receipt of a leaving at a moment, wait until it is on the disk, and return it.
 
         Raises StorymeshError where the last one is damaged: a chain with a broken link is not made longer.

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from storymesh.contract.leaving import Form, LeastGroup, Purpose
+from storymesh.contract.egress_rules import AggregationThreshold, Form, Purpose
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 PremiseName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -102,7 +102,7 @@ class ExtractRequest(_Part):
     columns: tuple[RequestedColumn, ...] = ()
     filters: tuple[Condition, ...] = ()
     counted: tuple[ColumnName, ...] = ()
-    least: LeastGroup | None = None
+    least: AggregationThreshold | None = None
 
     @model_validator(mode="after")
     def _rows_or_counts(self) -> "ExtractRequest":

@@ -22,7 +22,7 @@ from storymesh.contract.checks import (
 )
 from storymesh.contract.conditions import RowCondition, counted
 from storymesh.contract.definition import Contract, Freshness
-from storymesh.contract.leaving import LeastGroup
+from storymesh.contract.egress_rules import AggregationThreshold
 from storymesh.contract.quality_rules import Expectation, LibraryMetric, SqlRule
 from storymesh.contract.types import arrow_type
 from storymesh.federation.source_sql_rules import read_sql_rule
@@ -77,7 +77,7 @@ class SourceRules:
     contract: Contract
     columns: frozenset[str]
     fetched: frozenset[str]
-    least: Mapping[str, LeastGroup] = field(default_factory=dict)
+    least: Mapping[str, AggregationThreshold] = field(default_factory=dict)
     before_telling: Callable[[str, SourceAudit], None] = lambda statement, audit: None
 
 

@@ -30,7 +30,7 @@ def relation_sql(relation: Relation, dialect: Dialect, schema: str | None = None
 def checked_query(relation: Relation, dialect: Dialect) -> str:
     """Return the query of a relation as it was written. Raises SourceUnreadable where it is not one SELECT.
 
-    It is parsed to know that, and never written anew: what is not understood there might say something else.
+    It is parsed to know that, and never rewritten: what is not understood there might say something else.
     """
     import sqlglot
     from sqlglot import exp

@@ -49,7 +49,7 @@ class WarehouseTable:
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
 
-        with self._words_of_errors():
+        with self._translated_errors():
             backend = self._connect()
             table = self._table(backend)
             chosen = select_columns(table, choose(table.columns))
@@ -57,7 +57,7 @@ class WarehouseTable:
 
         def batches() -> "Iterator[pa.RecordBatch]":
             try:
-                with self._words_of_errors():
+                with self._translated_errors():
                     yield from reader
             finally:
                 backend.disconnect()
@@ -68,7 +68,7 @@ class WarehouseTable:
         """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""
         if changed_at is None:
             return None
-        with self._words_of_errors():
+        with self._translated_errors():
             backend = self._connect()
             try:
                 state = backend.to_pyarrow(changes(self._table(backend), changed_at)).to_pylist()
@@ -95,7 +95,7 @@ class WarehouseTable:
         return backend.table(name, database=tuple(place) if len(place) > 1 else place[0] if place else None)
 
     @contextmanager
-    def _words_of_errors(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:

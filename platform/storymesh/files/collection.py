@@ -147,7 +147,7 @@ class FileCollection:
 
     @cached_property
     def missing_readers(self) -> frozenset[Kind]:
-        """The kinds of attachments that cannot be read on this machine, where no row hangs on what they say.
+        """The kinds of attachments that cannot be read on this machine, where no row depends on their content.
 
         Raises ReaderMissing where one does: else its rows would be others on a machine that has the reader.
         """

@@ -76,7 +76,7 @@ class Inventory:
                 self._database.execute(f"PRAGMA {schema}.cache_size = -{_CACHE_KIB}")
         except sqlite3.Error as error:
             words = f"the inventory {path} cannot be read: {error}"
-            raise InventoryDamaged(words, "move it away and run again: the files are read anew") from None
+            raise InventoryDamaged(words, "move it away and run again: the files are read again") from None
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +153,7 @@ class Inventory:
 
     def pending(self) -> Iterator[FileEntry]:
         """Yield the files of the listing that are new, changed, unread, or to be tried again, each once: what is stored
-        meanwhile is behind the last that was given."""
+        meanwhile is after the last that was given."""
         last = ""
         columns = "l.uri, l.token, l.size, l.modified, l.path, l.fault"
         query = f"SELECT {columns} {self._pending} AND l.uri > ? ORDER BY l.uri LIMIT ?"

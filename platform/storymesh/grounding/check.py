@@ -115,7 +115,7 @@ def _piece_faults(draft: Draft, source: GroundingSource, story: CheckedStory) ->
 
 
 def _sides(parts: Sequence[str | int], numbers: Set[int]) -> Iterator[tuple[int, str, str]]:
-    """Yield each piece with what stands right before and right behind it: "<" and a sign, ">" and a sign; a space where
+    """Yield each piece with what stands right before and right after it: "<" and a sign, ">" and a sign; a space where
     the text begins or ends. A point or comma that leads on to something is no end of a sentence."""
     for index, part in enumerate(parts):
         if isinstance(part, int):
@@ -125,7 +125,7 @@ def _sides(parts: Sequence[str | int], numbers: Set[int]) -> Iterator[tuple[int,
                 sign = behind[:2]
             if sign in _PARTS_OF_NUMBERS and len(behind) == 1 and index + 2 < len(parts):
                 sign += OPEN
-            # What could be a minus counts, though a space stands behind it; so does a number alone in brackets.
+            # What could be a minus counts, though a space stands after it; so does a number alone in brackets.
             below_zero = _MINUS.search(before) or (before.endswith("(") and sign == ")")
             if before.rstrip().endswith("-") or (part in numbers and below_zero):
                 before = "-"

@@ -2,7 +2,7 @@
 
 Lines with a word or sign that no retelling may have part an answer into blocks. The retelling is the last block that
 has every value of the story, and of several tellings in one block the last. If no block has every value, the answer
-loses no more than such lines before its first value and behind its last, so that its faults can be told.
+loses no more than such lines before its first value and after its last, so that its faults can be told.
 """
 
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ FARTHEST_LED = 1
 """The words that may stand between one that leads and the value to which it does: of more it leads to them."""
 _MEASURES = ("units", "currencies")
 _WEIGHTY = ("outcomes", "numbers", "months", "modals", *_MEASURES)  # the lists of which two words are rivals
-_CLOSE, _NAMING, _UNIT = "+", "=", "*"  # behind a mark: right by it, right before it, and what it is measured in
+_CLOSE, _NAMING, _UNIT = "+", "=", "*"  # after a mark: right by it, right before it, and what it is measured in
 Marks = tuple[set[str], set[str], set[str], set[str]]
 """The marks of a value or word in four circles: what leads to it or is its unit; of its statement; of its sentence; and
 where nothing else tells two values apart, the word before it, which may be one that says nothing."""
@@ -174,7 +174,7 @@ def _weighty(reading: Reading) -> Iterator[tuple[Item, Set[str]]]:
 
 
 def _units_at(items: Sequence[Item], index: int) -> set[str]:
-    """Return the units right before and right behind a piece; of "US dollars" both words."""
+    """Return the units right before and right after a piece; of "US dollars" both words."""
     found: set[str] = set()
     for step in (1, -1):
         place = index + step

@@ -60,9 +60,9 @@ class Reading:
         self._sentence = self._statement = self._part = 0
         self._verb: tuple[int, str, Item | None] | None = None  # of this statement: how sure it is, and where it stands
         self._last = self._led = (
-            ""  # the last word of this statement and the last but determiners, if no piece stands behind it
+            ""  # the last word of this statement and the last but determiners, if no piece stands after it
         )
-        self._word = ""  # the last word, wherever it stands, if no piece stands behind it
+        self._word = ""  # the last word, wherever it stands, if no piece stands after it
         for part, behind in pairwise((*parts, "")):
             if isinstance(part, int):
                 if self._word and self.items and self.items[-1].text == self._word:
@@ -180,7 +180,7 @@ def _grouped(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Ite
 
 
 def nearest(items: Sequence[Item], index: int, step: int) -> Iterator[Item]:
-    """Yield the value nearest to an item, behind it or (by a `step` of -1) before it; of a word with those that stand
+    """Yield the value nearest to an item, after it or (by a `step` of -1) before it; of a word with those that stand
     right by it."""
     found = False
     for other in items[index + 1 :] if step > 0 else reversed(items[:index]):

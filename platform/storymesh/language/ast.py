@@ -180,7 +180,7 @@ class Output:
 
 @dataclass(frozen=True)
 class If:
-    """`if test`; `otherwise` is its `else`, or the `elif` behind it as one more If."""
+    """`if test`; `otherwise` is its `else`, or the `elif` after it as one more If."""
 
     at: Location
     test: Expression

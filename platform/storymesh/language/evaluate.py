@@ -140,7 +140,7 @@ def _factor(value: int | Decimal) -> Decimal:
 
 
 def fitting(result: Decimal) -> Decimal:
-    """Return a decimal of at most 38 digits, 37 of them behind the point; zero has no sign."""
+    """Return a decimal of at most 38 digits, 37 of them after the decimal point; zero has no sign."""
     if _digits(result)[1] > 37:
         result = EXACT.quantize(result, Decimal(1).scaleb(-37))
     if _digits(result)[0] > 38:
@@ -149,7 +149,7 @@ def fitting(result: Decimal) -> Decimal:
 
 
 def _digits(value: Decimal) -> tuple[int, int]:
-    """Return how many digits a finite decimal takes when written out, and how many of them behind the point."""
+    """Return how many digits a finite decimal takes when written out, and how many of them after the decimal point."""
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     return len(digits) + max(exponent, 0), max(-exponent, 0)

@@ -144,7 +144,7 @@ _INSTEAD = {
     "FromImport": "use include",
     "Macro": "use include with set",
     "CallBlock": "use include",
-    "FilterBlock": "put the filter behind the value: {{ value | filter }}",
+    "FilterBlock": "put the filter after the value: {{ value | filter }}",
     "AssignBlock": "write set name = value",
     "With": "use set",
     "Getitem": "write a.b for a property, and `first` or `last` for an item of a list",

@@ -32,7 +32,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Decimal:
-    """An exact number: up to 38 digits, `scale` of them behind the point."""
+    """An exact number: up to 38 digits, `scale` of them after the decimal point."""
 
     precision: int = 38
     scale: int = 9

@@ -1,9 +1,9 @@
 """The words of a language as the checks of a retelling and of evidence know them: a data file for each language.
 
-`neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value behind them, of
+`neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value after them, of
 which `genitives` and `datives` may say no time or place, and those of LOOSE are bound to less; the other lists are of
 words that say something: `negations` (of which `denials` are one word in several forms), `numbers`, `months`, `units`,
-`currencies`, `outcomes`, `modals`. `bounds` and the lists behind them say where a number is none, or a denial none. The
+`currencies`, `outcomes`, `modals`. `bounds` and the lists after them say where a number is none, or a denial none. The
 rest says which words count as one: phrases, words of one meaning, forms, and families. A new language is a file, with a
 second one of families if it has any.
 """
@@ -189,7 +189,7 @@ class Language:
         return word.lower() in self._lists["joins"]
 
     def leads(self, word: str) -> bool:
-        """Return True for a word that belongs to the value behind it."""
+        """Return True for a word that belongs to the value after it."""
         return word.lower() in self._lists["leads"]
 
     def is_open(self, word: str) -> bool:

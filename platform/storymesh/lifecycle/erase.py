@@ -22,7 +22,7 @@ from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
-from storymesh.federation.keyed_hash import HASH_LENGTH, hash_in_engine, leaving_key
+from storymesh.federation.keyed_hash import HASH_LENGTH, egress_key, hash_in_engine
 from storymesh.lifecycle.rebuild import describe_rule_changes, reopen_build
 from storymesh.product.extracts import hashed_keys, keys_as_left
 from storymesh.product.store import ProductStore, Snapshot
@@ -104,7 +104,7 @@ class Erasure:
             raise WrongUsage(f"the contract of '{product}' has no primary key, so none of its rows has a name")
         versions = ProductStore(self.warehouse, product.partition(".")[0]).list_snapshots(product)
         with self.open_engine(only=(folder, folder.resolve(), self.releases)) as engine:
-            secret = leaving_key(pseudonym_key(folder)) if hashed_keys(contract) else b""
+            secret = egress_key(pseudonym_key(folder)) if hashed_keys(contract) else b""
             key = _key_at_home(engine, versions, contract, key, secret)
             holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
             if not holding:

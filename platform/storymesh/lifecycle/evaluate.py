@@ -170,7 +170,7 @@ def _asked(tasks: Sequence[Task]) -> set[str]:
 def _score_tasks(
     loaded: ReleaseQuestions, predictions: Predictions, tasks: Sequence[Task], book: Book
 ) -> dict[str, Scores]:
-    """Return the scores of the tasks, and behind them those by the truth, where it is known and `best` is asked."""
+    """Return the scores of the tasks, and after them those by the truth, where it is known and `best` is asked."""
     found = score_predictions(loaded.questions, predictions, book)
     scores: dict[str, Scores] = {task: found[task] for task in TASKS if task in tasks and task in found}
     if loaded.truth is not None and "best" in tasks:

@@ -96,7 +96,7 @@ def load_config(
     if config not in filled:
         raise WrongUsage(f"{release.name} has no config '{config}'", suggest_name(config, filled))
     splits = release.configs[config]
-    # What `datasets` writes behind a split's name ("train[:10%]", "train+test") is its own.
+    # What `datasets` writes after a split's name ("train[:10%]", "train+test") is its own.
     if split is not None and split.isidentifier() and split not in (*filled[config], "all"):
         if split not in splits:
             words = f"'{config}' of {release.name} has no split '{split}'"

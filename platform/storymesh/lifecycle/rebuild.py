@@ -1,6 +1,6 @@
 """Rebuilding a release from the definition that it keeps, on the snapshots of its manifest: the same digest.
 
-That holds also when products and narrative have changed since. Everything is computed anew, in a folder of its own:
+That holds also when products and narrative have changed since. Everything is computed again, in a folder of its own:
 what earlier releases left in the store is not used.
 """
 
@@ -100,7 +100,7 @@ def rebuild_release(
 
 
 def _refused_again(release: Release, refused: ReleaseRefused) -> ReleaseRefused:
-    """Return why a release that was written once is refused now, with what it hangs on besides its manifest."""
+    """Return why a release that was once written is refused now, and what it depends on besides its manifest."""
     hashed = any("hashed" in receipt.leaving.columns.values() for receipt in release.manifest.egress.values())
     joined = ", by which rows of other premises are linked" if hashed else ""
     hint = f"the usual cause is another pseudonym key{joined}: set {VARIABLE} to the one that it was made with"

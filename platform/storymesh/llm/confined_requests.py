@@ -52,9 +52,9 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-_ASKING: ContextVar[_Confinement | None] = ContextVar("a model is being asked", default=None)
+_CONFINEMENT: ContextVar[_Confinement | None] = ContextVar("a model is being asked", default=None)
 # Library -> class, method by which every request goes, and the argument that says whether a redirect is followed.
-_SENDERS = (
+_SEND_METHODS = (
     ("httpx", "Client", "send", "follow_redirects"),
     ("httpx", "AsyncClient", "send", "follow_redirects"),
     ("httpx2", "Client", "send", "follow_redirects"),
@@ -82,16 +82,16 @@ def confined_requests(address: str | None = None, withheld: tuple[str, ...] = ()
     What runs beside it, such as a download, follows them as before.
     """
     _guard_libraries()
-    token = _ASKING.set(_Confinement(address, withheld))
+    token = _CONFINEMENT.set(_Confinement(address, withheld))
     try:
         yield
     finally:
-        _ASKING.reset(token)
+        _CONFINEMENT.reset(token)
 
 
 @cache
 def _guard_libraries() -> None:
-    for library, class_name, method, argument in _SENDERS:
+    for library, class_name, method, argument in _SEND_METHODS:
         with suppress(ImportError):
             owner = getattr(importlib.import_module(library), class_name)
             setattr(owner, method, _guarded(getattr(owner, method), argument))
@@ -103,7 +103,7 @@ def _guarded(send: Callable[..., Any], argument: str) -> Callable[..., Any]:
 
         @wraps(send)
         async def send_guarded(*given: Any, **named: Any) -> Any:
-            if (confinement := _ASKING.get()) is None:
+            if (confinement := _CONFINEMENT.get()) is None:
                 return await send(*given, **named)
             confinement.require_allowed(*_target(*given, **named))
             response = await send(*given, **{**named, argument: False})
@@ -118,7 +118,7 @@ def _guarded(send: Callable[..., Any], argument: str) -> Callable[..., Any]:
 
         @wraps(send)
         def send_guarded(*given: Any, **named: Any) -> Any:
-            if (confinement := _ASKING.get()) is None:
+            if (confinement := _CONFINEMENT.get()) is None:
                 return send(*given, **named)
             confinement.require_allowed(*_target(*given, **named))
             response = send(*given, **{**named, argument: False})

@@ -35,7 +35,7 @@ OTHER_PROVIDERS = frozenset(
 )
 # Providers that sign in as this machine does, with files or tokens of its own, which no other address may see: where
 # they are is for the environment to say.
-_OWN_PLACE = OTHER_PROVIDERS - {"nvidia", "ollama", "upstage"} | {"azure_openai"}
+_AMBIENT_CREDENTIALS = OTHER_PROVIDERS - {"nvidia", "ollama", "upstage"} | {"azure_openai"}
 # All that a narrative may say of a model: how it draws its words. Where the model is, who pays, what is sent along, and
 # what is done with an answer is not for it to say; and a class of LangChain takes much of that by name.
 PARAMETERS = frozenset(
@@ -88,7 +88,7 @@ def invalid_setting(model: str, parameters: Parameters) -> str | None:
 def invalid_address_of(model: str) -> str | None:
     """Return why a narrative may not say where this model is, None if it may."""
     provider = model.partition(":")[0]
-    if provider not in _OWN_PLACE:
+    if provider not in _AMBIENT_CREDENTIALS:
         return None
     return f"{provider} signs in with what this machine knows, so a narrative does not say where it is"
 

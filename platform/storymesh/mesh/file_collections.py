@@ -31,7 +31,7 @@ def file_collection(mesh: Mesh, product: Product) -> FileCollection:
 
 
 def _upstream(mesh: Mesh, reader: str, product: str) -> Upstream:
-    """Return a product as the domain `reader` has it. Raises LeavingRefused for one that may not leave its premise."""
+    """Return a product as the domain `reader` has it. Raises EgressRefused for one that may not leave its premise."""
     domain, _, name = product.partition(".")
     snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
     if snapshot is None:

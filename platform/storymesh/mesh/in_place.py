@@ -13,9 +13,9 @@ from storymesh.atomic_write import write_atomically
 from storymesh.errors import NotPublished
 from storymesh.federation.gate import admit, write_receipt
 from storymesh.federation.plan import TransferPlan
-from storymesh.federation.receipts import Leaving, Receipt
+from storymesh.federation.receipts import EgressRecord, Receipt
+from storymesh.mesh.extract_requests import extract_requests
 from storymesh.mesh.in_place_rules import RoleRules
-from storymesh.mesh.leaving_requests import leaving_requests
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.reachable_rows import ReachableRowFinder, ReachableRows
 from storymesh.narrative.typed import TypedNarrative
@@ -69,7 +69,7 @@ class RolesInPlace:
     def fetch(self, pinned: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
         """Fetch what each role needs beside the snapshots that are `pinned`, and return the extracts.
 
-        Raises LeavingRefused before anything is read that may not leave, SourceUnreadable, ResourceUnavailable, and
+        Raises EgressRefused before anything is read that may not leave, SourceUnreadable, ResourceUnavailable, and
         AuditRefused where too many of the rows break their contract, or a rule about all of them fails.
         """
         self._require_admitted()
@@ -105,7 +105,7 @@ class RolesInPlace:
 
     def _require_admitted(self) -> None:
         residency = self.mesh.residency
-        for role, request in leaving_requests(residency, self.typed).items():
+        for role, request in extract_requests(residency, self.typed).items():
             if role in self.roles:
                 admit(request, residency.policy(self.mesh.contract(request.product)))
 
@@ -115,6 +115,6 @@ class RolesInPlace:
     def _columns(self, role: str) -> frozenset[str]:
         return self._rules(role).fetched
 
-    def _write_receipts(self, leaving: Iterable[Leaving]) -> tuple[Receipt, ...]:
+    def _write_receipts(self, leaving: Iterable[EgressRecord]) -> tuple[Receipt, ...]:
         extracts = ExtractStore(self.mesh.store)
         return tuple(write_receipt(extracts.receipts(left.from_premise), left) for left in leaving)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from storymesh.contract.checks import Check, FitsType, checks_of, rule_columns
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import LeastGroup
+from storymesh.contract.egress_rules import AggregationThreshold
 from storymesh.federation.gate import admit, write_receipt
 from storymesh.federation.request import ExtractRequest
 from storymesh.federation.server import servers_of
@@ -91,13 +91,13 @@ class RoleRules:
         return not self._is_elsewhere or policy.allows(name, "raw", home, narrative.purpose)
 
     @cached_property
-    def _told(self) -> tuple[frozenset[str], dict[str, LeastGroup]]:
+    def _told(self) -> tuple[frozenset[str], dict[str, AggregationThreshold]]:
         """The columns of which figures may come, and the least groups of those of which nothing else may."""
         if not self._is_elsewhere:
             return frozenset(self.contract.properties), {}
         narrative, policy = self.typed.narrative, self.mesh.residency.policy(self.contract)
         found: set[str] = set()
-        least: dict[str, LeastGroup] = {}
+        least: dict[str, AggregationThreshold] = {}
         for name in self.contract.properties:
             rule = policy.rule_for(name, self.mesh.residency.home_of(narrative.id), narrative.purpose)
             if rule is None or (rule.least is not None and rule.least.grain is not None):
@@ -113,7 +113,7 @@ class RoleRules:
             return
         columns, least = self._told
         told = audit.model_dump_json()
-        by_group: dict[LeastGroup | None, list[str]] = {}
+        by_group: dict[AggregationThreshold | None, list[str]] = {}
         for name in sorted(columns):
             by_group.setdefault(least.get(name), []).append(name)
         for group, names in by_group.items():
@@ -125,7 +125,7 @@ class RoleRules:
             )
             write_receipt(ExtractStore(self.mesh.store).receipts(leaving.from_premise), leaving)
 
-    def _request(self, group: LeastGroup | None, names: list[str]) -> ExtractRequest:
+    def _request(self, group: AggregationThreshold | None, names: list[str]) -> ExtractRequest:
         narrative, residency = self.typed.narrative, self.mesh.residency
         return ExtractRequest(
             narrative=narrative.id,

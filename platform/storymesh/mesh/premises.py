@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from storymesh.contract.leaving import HUB
+from storymesh.contract.egress_rules import HUB
 from storymesh.document import Definition
 
 DEFAULT_PREMISE = "default"

@@ -8,7 +8,7 @@ from storymesh.product.store import Snapshot
 
 def snapshot_for_domain(mesh: Mesh, domain: str, snapshot: Snapshot) -> Snapshot:
     """Return a snapshot as a domain may have it: at another premise all of it, with a receipt, where all of it may
-    leave. Raises LeavingRefused where it may not."""
+    leave. Raises EgressRefused where it may not."""
     residency, contract = mesh.residency, mesh.contract(snapshot.product)
     here = mesh.domains[domain].premise
     if not residency.concerns or residency.premise_of(contract.id) == here:

@@ -17,8 +17,8 @@ from storymesh.contract.types import arrow_schema
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.engine.engine import Engine
 from storymesh.federation.gate import admit
-from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
-from storymesh.federation.receipts import Leaving
+from storymesh.federation.keyed_hash import egress_key, hash_in_engine
+from storymesh.federation.receipts import EgressRecord
 from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.federation.selection import KeyForm, KeySet, KeyTimes, RowCondition, RowSelection, TimeBounds
 from storymesh.language.types import Integer, Text, Type
@@ -41,7 +41,7 @@ class ReachableRows:
     """The rows of a role that cases can link, and what leaves its premise with the keys that a server is sent."""
 
     selection: RowSelection
-    leaving: tuple[Leaving, ...] = ()
+    leaving: tuple[EgressRecord, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -82,7 +82,7 @@ class ReachableRowFinder:
         selection = self.typed.selection
         return source_condition(selection.tree, self.typed.cast.anchor) if selection is not None else None
 
-    def _keys(self, role: Role, columns: list[str]) -> Iterator[tuple[KeySet, KeyTimes | None, Leaving | None]]:
+    def _keys(self, role: Role, columns: list[str]) -> Iterator[tuple[KeySet, KeyTimes | None, EgressRecord | None]]:
         """Yield the keys that the roles linked before have, for each of these roles; of the anchor's, the times of
         their cases, where these may go with them; and what leaves for that."""
         by_parent: dict[str, dict[JoinCondition, KeyForm]] = {}
@@ -93,7 +93,7 @@ class ReachableRowFinder:
             table, secret = self._reached(other), b""
             values = {f"k{n}": table[join.other_column] for n, join in enumerate(joins)}
             if any(form != "raw" for form in joins.values()):
-                secret = leaving_key(pseudonym_key(self.mesh.prepare_store()))
+                secret = egress_key(pseudonym_key(self.mesh.prepare_store()))
                 hashed = hash_in_engine(secret)
                 forms = zip(values.items(), joins.values(), strict=True)
                 values = {name: value if form == "raw" else hashed(value) for (name, value), form in forms}
@@ -149,7 +149,7 @@ class ReachableRowFinder:
 
     def _keys_leaving(
         self, role: Role, other: str, columns: Mapping[str, KeyForm], statement: str, keys: "pa.Table"
-    ) -> Leaving | None:
+    ) -> EgressRecord | None:
         """Return what leaves its premise when these columns are sent to where the product of a role is, admitted by the
         gate; None where they stay on one premise."""
         residency, narrative = self.mesh.residency, self.typed.narrative

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import HUB, Form, Residence
+from storymesh.contract.egress_rules import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
 from storymesh.federation.link_prices import ALIKE, LinkPrices
-from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.policy import EgressPolicy
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative
@@ -73,9 +73,9 @@ class Residency:
         policy = self.policy(contract)
         return Residence(policy.premise, self.home, policy.guarded, self.settings.homes)
 
-    def policy(self, contract: Contract) -> LeavingPolicy:
+    def policy(self, contract: Contract) -> EgressPolicy:
         """Return the policy of a product."""
-        return LeavingPolicy.of(contract, self.premise_of(contract.id), guarded=self.guard(contract.id).guarded)
+        return EgressPolicy.of(contract, self.premise_of(contract.id), guarded=self.guard(contract.id).guarded)
 
     def is_elsewhere(self, product: str, narrative: str) -> bool:
         """Return True if a product is at another premise than the cases of a narrative."""

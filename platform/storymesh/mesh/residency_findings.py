@@ -3,9 +3,9 @@ line that needs it."""
 
 from collections.abc import Iterator
 
-from storymesh.contract.leaving import Form
+from storymesh.contract.egress_rules import Form
 from storymesh.errors import Finding
-from storymesh.federation.policy import LeavingPolicy, refusal
+from storymesh.federation.policy import EgressPolicy, refusal
 from storymesh.mesh.residency import RULE, Residency, premises_hidden_from
 from storymesh.narrative.column_uses import ColumnUse, column_uses
 from storymesh.narrative.typed import TypedNarrative
@@ -35,7 +35,7 @@ def residency_findings(residency: Residency, typed: TypedNarrative) -> Iterator[
     yield from _model_findings(residency, typed)
 
 
-def _finding_of(use: ColumnUse, policy: LeavingPolicy, to: str, purpose: str | None) -> Iterator[Finding]:
+def _finding_of(use: ColumnUse, policy: EgressPolicy, to: str, purpose: str | None) -> Iterator[Finding]:
     wanted: Form = "raw" if use.needs_value else "hashed"
     if policy.allows(use.column, wanted, to, purpose):
         return

@@ -12,8 +12,8 @@ from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.errors import DefinitionErrors, NotPublished
 from storymesh.federation.receipts import Receipt
+from storymesh.mesh.extract_requests import extract_requests
 from storymesh.mesh.in_place import RolesInPlace
-from storymesh.mesh.leaving_requests import leaving_requests
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.mesh.residency_findings import residency_findings
@@ -92,7 +92,7 @@ def _stores(mesh: Mesh) -> Callable[[str], ProductStore]:
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
     typed, residency = mesh.typed(narrative), mesh.residency
     _require_allowed(mesh, typed)
-    if requests := leaving_requests(residency, typed):
+    if requests := extract_requests(residency, typed):
         extracts, key = ExtractStore(mesh.store), pseudonym_key(mesh.prepare_store())
         policies = {role: residency.policy(mesh.contract(request.product)) for role, request in requests.items()}
         taken = {

@@ -26,7 +26,7 @@ _EQUALITY = frozenset({"==", "!=", "in", "not in", "eq", "ne", "equalto"})
 
 @dataclass(frozen=True, order=True)
 class ColumnUse:
-    """A use of a property of a role. `words` say what is done, behind its name; `needs_value`: its hash will not do;
+    """A use of a property of a role. `words` say what is done, after its name; `needs_value`: its hash will not do;
     `printed`: it may stand in a record."""
 
     location: Location

@@ -1,8 +1,8 @@
 """The condition of a record, `where`: which of the cases that it could tell it does tell.
 
 A condition sees the most that any template of its record sees, and of a judged case also the score: a record in
-hindsight everything, any other what was known at the moment of the case, and the outcome. So a question never hangs on
-its future but by the outcome, which its author has to name.
+hindsight everything, any other what was known at the moment of the case, and the outcome. So a question never depends
+on its future but by the outcome, which its author has to name.
 """
 
 from storymesh.case.scopes import TypedCase

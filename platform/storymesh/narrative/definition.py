@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from storymesh.case.definition import QUOTED_FIELDS, Case, Name, pattern_check
-from storymesh.contract.leaving import PURPOSE
+from storymesh.contract.egress_rules import PURPOSE
 from storymesh.document import Definition, Document, ExpressionText, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
@@ -225,7 +225,7 @@ class NarrativeFile(Definition):
 
     @property
     def configs(self) -> Mapping[str, Record]:
-        """The records, and behind them that of the evaluation, if there is one."""
+        """The records, and after them that of the evaluation, if there is one."""
         if self.evaluation is None:
             return self.records
         record = Record.model_validate({"format": EVALUATION.name, **self.evaluation.templates})

@@ -45,8 +45,7 @@ class Request(NamedTuple):
 
 @contextmanager
 def preloaded_dbt() -> Iterator[None]:
-    """Within it, every dbt of this process is forked from one that has imported dbt. It starts when it is first asked
-    for.
+    """Fork every dbt of this process from a server that has imported dbt, which starts when it is first needed.
 
     Where processes cannot be forked safely, each dbt starts by itself, as without this.
     """

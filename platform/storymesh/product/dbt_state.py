@@ -1,4 +1,4 @@
-"""What a dbt build was made from, so that a build that would make the same again is left out.
+"""A record of the inputs of the last dbt build, so that one that would change nothing is skipped.
 
 Nothing is assumed of a project that can make something else from the same files: one that nothing confines, models that
 keep what was there before, code that asks for the time or for chance.

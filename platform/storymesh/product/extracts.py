@@ -15,8 +15,8 @@ from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError
 from storymesh.federation.gate import admit, write_receipt
-from storymesh.federation.keyed_hash import hashed_value, leaving_key
-from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.keyed_hash import egress_key, hashed_value
+from storymesh.federation.policy import EgressPolicy
 from storymesh.federation.receipts import Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest
 from storymesh.file_lock import hold_lock
@@ -70,7 +70,7 @@ def _file_name(version: str, request: str, policy: str) -> str:
 def take_extract(
     snapshot: Snapshot,
     request: ExtractRequest,
-    policy: LeavingPolicy,
+    policy: EgressPolicy,
     extracts: ExtractStore,
     open_engine: OpenEngine,
     mesh_key: bytes,
@@ -78,7 +78,7 @@ def take_extract(
     """Return the snapshot as far as a request takes it out of its premise, from an extract that was taken before, or
     else a new one. `mesh_key` is the secret that hashed columns are hashed with.
 
-    Raises LeavingRefused for what may not leave, whoever checked before.
+    Raises EgressRefused for what may not leave, whoever checked before.
     """
     admitted = admit(request, policy)
     folder = extracts.folder(request.to_premise, request.product)
@@ -90,7 +90,7 @@ def take_extract(
         staged = path.with_suffix(".part")
         with open_engine() as engine:
             table = engine.read_parquet(snapshot.files, arrow_schema(snapshot.contract_held(policy.contract)))
-            left = admitted.expression(table, key=leaving_key(mesh_key))
+            left = admitted.expression(table, key=egress_key(mesh_key))
             statement = engine.compile_sql(left)
             rows = engine.write_parquet(left, staged)
         sync_file(staged)
@@ -109,7 +109,7 @@ def take_extract(
     return _opened(snapshot, path, receipt)
 
 
-def _receipt_of(book: ReceiptBook, path: Path, version: str, request: ExtractRequest, policy: LeavingPolicy) -> Receipt:
+def _receipt_of(book: ReceiptBook, path: Path, version: str, request: ExtractRequest, policy: EgressPolicy) -> Receipt:
     receipt = book.find(version=version, request=request.digest, policy=policy.digest, extract=file_digest(path))
     if receipt is None:
         words = f"{path} is not what its receipt says, in {book.path}"

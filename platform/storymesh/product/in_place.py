@@ -207,7 +207,7 @@ class _Transfer:
 
 
 def _decided(wanted: RowSelection, product: Product, table: ServerTable) -> RowSelection:
-    """Return what of a selection a source decides as cases do."""
+    """Return the part of a selection on which a source decides as the cases do."""
     if product.layout.forms != PLAIN:  # it writes values otherwise than the contract has them
         wanted = replace(wanted, where=None)
     return wanted if isinstance(table, SelectiveTable) and table.sends_keys else replace(wanted, times=None)

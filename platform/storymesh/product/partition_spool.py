@@ -56,7 +56,7 @@ class Partition:
 
 
 def with_hash(rows: "ir.Table") -> "ir.Table":
-    """Return rows with a hash of all their columns behind them, as `spool_partitions` wants them."""
+    """Return rows with a hash of all their columns after them, as `spool_partitions` wants them."""
     import ibis
 
     from storymesh.engine.dialect import materialization_barrier  # which imports ibis

@@ -167,7 +167,7 @@ class _Publishing:
     def _publish_partitions(
         self, spool: PartitionedRows, kept: Mapping[str, PublishedPartition], fallible: Sequence[str]
     ) -> "_Outcome":
-        """Publish the rows of the spool: partitions that are `kept` by their files, the others written anew.
+        """Publish the rows of the spool: partitions that are `kept` keep their files, the others are written again.
 
         Raises _KeptRowRepeated.
         """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
     from storymesh.contract.definition import Contract
-    from storymesh.contract.leaving import Form
+    from storymesh.contract.egress_rules import Form
     from storymesh.federation.receipts import Receipt
 
 MAIN = "main"

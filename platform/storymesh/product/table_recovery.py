@@ -1,7 +1,7 @@
 """Tables of a catalog that was lost, found again by the metadata files that lie beside their data.
 
-Without this, a catalog that is missing looks like a product that was never published: its table would be made anew, and
-the files of all earlier snapshots, which no snapshot names any more, would be removed.
+Without this, a catalog that is missing looks like a product that was never published: its table would be made again,
+and the files of all earlier snapshots, which no snapshot names any more, would be removed.
 """
 
 import re

@@ -52,7 +52,7 @@ class LinkExplanation:
 def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkExplanation]:
     """Yield, for each linked role, the rows that the case has and the nearest ones that it does not have."""
     from storymesh.case.link import KEY, key_text, link_cases
-    from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
+    from storymesh.federation.keyed_hash import egress_key, hash_in_engine
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
@@ -63,7 +63,7 @@ def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkEx
     }
     alone = {**tables, anchor.name: rows.filter(shown_keys[anchor.name] == case_id)}
     columns = {name: _joined_columns(cast.roles.values(), role) for name, role in cast.roles.items()}
-    hashed = hash_in_engine(leaving_key(build.pseudonym_key))
+    hashed = hash_in_engine(egress_key(build.pseudonym_key))
     (case,) = engine.fetch_rows(link_cases(cast, alone, columns, {}, hashed))
     for role in list(cast.roles.values())[1:]:
         key = key_text([tables[role.name][column] for column in role.contract.key])
@@ -130,20 +130,20 @@ class _LinkOfCase:
 
     def _joined(self, table: "ir.Table", column: str) -> "ir.Value":
         """Return a column as it joins: its hash, where the other side is one."""
-        from storymesh.federation.keyed_hash import hash_in_engine, leaving_key
+        from storymesh.federation.keyed_hash import egress_key, hash_in_engine
 
         cast = self.build.typed.cast
         if any(join.column == column and cast.is_joined_as_hash(self.role, join) for join in self.role.joins):
-            return hash_in_engine(leaving_key(self.build.pseudonym_key))(table[column])
+            return hash_in_engine(egress_key(self.build.pseudonym_key))(table[column])
         return table[column]
 
     def _as_joined(self, join: JoinCondition, value: Any) -> Any:
         """Return a value of another role as it joins: its hash, where this role has that."""
-        from storymesh.federation.keyed_hash import hashed_value, leaving_key
+        from storymesh.federation.keyed_hash import egress_key, hashed_value
 
         if value is None or not self.build.typed.cast.joins_hash(self.role, join):
             return value
-        return hashed_value(value, leaving_key(self.build.pseudonym_key))
+        return hashed_value(value, egress_key(self.build.pseudonym_key))
 
     def _join_values(self) -> list[dict[str, Any]] | None:
         """Return the values by which a row may join (column -> value), one set per combination of rows of the other

@@ -83,7 +83,7 @@ def count_characters(texts: "pa.Table") -> "Numbers":
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of some texts, one text behind another: `owners` are the texts that they stand in, `numbers` those of
+    """The words of some texts, one text after another: `owners` are the texts that they stand in, `numbers` those of
     the words in small letters, all below `different`."""
 
     spelled: "pa.Array"
@@ -156,7 +156,7 @@ def _mean_overlap(words: _Words, count: int) -> float:
     held = np.sort(words.owners * words.different + words.numbers)  # NumPy sorts numbers quicker than Arrow hashes them
     held = held[_first_of_equals(held)]
     sizes = np.bincount(held // max(words.different, 1), minlength=count)
-    # What a text holds and the one before it too stands there twice, once each is moved to the text behind it.
+    # What a text holds and the one before it too stands there twice, once each is moved to the text after it.
     both = np.sort(np.concatenate([held, held + words.different]))
     twice = both[1:][both[1:] == both[:-1]]
     common = np.bincount(twice // max(words.different, 1), minlength=count)[1:count]

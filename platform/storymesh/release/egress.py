@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import HUB, Form
+from storymesh.contract.egress_rules import HUB, Form
 from storymesh.dataset.pseudonym_key import pseudonym_key
-from storymesh.federation.policy import LeavingPolicy, refusal
+from storymesh.federation.policy import EgressPolicy, refusal
 from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.narrative.column_uses import column_uses, needed_columns
 from storymesh.narrative.typed import TypedNarrative
@@ -32,7 +32,7 @@ def take_again(
     """Return the extracts of those roles of a release whose products are at another premise: those that it was made
     from, or where they are gone new ones. What a release says does not count, if the mesh of `current` says otherwise.
 
-    Raises LeavingRefused for what may not leave, or no longer may.
+    Raises EgressRefused for what may not leave, or no longer may.
     """
     taken: dict[str, Snapshot] = {}
     for role, member in release.manifest.cast.items():
@@ -59,7 +59,7 @@ def take_again(
             purpose=typed.narrative.purpose,
             columns=tuple(RequestedColumn.model_validate(item) for item in asked),
         )
-        policy = LeavingPolicy.of(contract, premise, guarded=guarded)
+        policy = EgressPolicy.of(contract, premise, guarded=guarded)
         extracts, key = ExtractStore(warehouse.folder), pseudonym_key(warehouse.folder)
         taken[role] = take_extract(snapshots[role], request, policy, extracts, open_engine, key)
     return taken
@@ -88,7 +88,7 @@ def unpushable(typed: TypedNarrative, guarded: Mapping[str, str], current: Mappi
         kept = typed.contracts[use.role]
         wanted: Form = "hashed" if kept.properties[use.column].hashed is not None else "raw"
         for contract in (current.get(kept.id, kept), kept):
-            policy = LeavingPolicy.of(contract, guarded[use.role], guarded=True)
+            policy = EgressPolicy.of(contract, guarded[use.role], guarded=True)
             known = use.column in contract.properties
             if known and not policy.allows(use.column, wanted, HUB, typed.narrative.purpose):
                 words, _ = refusal(policy, use.column, HUB, typed.narrative.purpose)
@@ -108,7 +108,7 @@ def egress_differences(manifest: ReleaseManifest, contracts: Mapping[str, Contra
             yield f"{MANIFEST}: egress of {role}: the receipt is of {left.product} {left.version[:12]}"
         if contracts is None or role not in contracts:
             continue
-        policies = [LeavingPolicy.of(contracts[role], left.from_premise, guarded=guarded) for guarded in (True, False)]
+        policies = [EgressPolicy.of(contracts[role], left.from_premise, guarded=guarded) for guarded in (True, False)]
         if left.policy not in {policy.digest for policy in policies}:
             yield f"{MANIFEST}: egress of {role}: the rules that it left by are not those of the contract kept here"
     for role, receipts in manifest.keys_sent.items():

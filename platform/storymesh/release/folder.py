@@ -22,7 +22,7 @@ _OWN = (MANIFEST, SIGNATURES)
 
 
 def irregular_entries(entries: Mapping[str, os.stat_result]) -> Iterator[str]:
-    """Yield what of a folder is no regular file."""
+    """Yield the entries of a folder that are not regular files."""
     for name, status in entries.items():
         if stat.S_ISLNK(status.st_mode):
             hint = "copy the files themselves; `hf download` does with --local-dir"

@@ -73,7 +73,7 @@ def _schema_faults(schema: "pa.Schema") -> Iterator[str]:
 
 
 def _type_fault(kind: "pa.DataType") -> str | None:
-    """Return what of a type no contract has: its kind, or the name of a part of it."""
+    """Return the part of a type that no contract can have: its kind, or the name of a field in it."""
     import pyarrow.types as pt
 
     if pt.is_struct(kind):

@@ -55,7 +55,7 @@ def mend(answer: str, source: GroundingSource) -> Grounding | None:
 
 
 def sentences_of(parts: Sequence[Part]) -> Iterator[Sentence]:
-    """Yield the sentences of words and pieces, each with the white space behind it."""
+    """Yield the sentences of words and pieces, each with the white space after it."""
     sentence: list[Part] = []
     for part in parts:
         if isinstance(part, int):
@@ -79,7 +79,7 @@ def _values(sentence: Sentence, source: GroundingSource) -> set[str]:
 def _units(
     told: Sequence[Sentence], own: Sequence[Sentence], source: GroundingSource, story: CheckedStory
 ) -> Iterator[_Unit]:
-    """Yield the units in the order of the retelling; those that it does not tell stand behind what they follow."""
+    """Yield the units in the order of the retelling; those that it does not tell stand after what they follow."""
     groups = _Groups(len(told), len(own))
     homes: dict[str, list[int]] = {}
     for at, sentence in enumerate(own):

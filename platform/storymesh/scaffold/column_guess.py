@@ -107,11 +107,12 @@ def _is_letter(kind: str, profile: ColumnProfile) -> bool:
 
 
 def _guess_digits(draft: _Draft, profile: ColumnProfile) -> None:
-    """Take numbers of at most four digits behind the point for exact ones, such as amounts, with room for more."""
+    """Take numbers of at most four digits after the decimal point for exact ones, such as amounts, with room for
+    more."""
     if profile.fits["exponent"] == 0 and profile.fraction_digits <= 4 and profile.longest <= 16:
         scale = 2 if profile.fraction_digits <= 2 else 4
         draft.fields["physicalType"] = f"decimal(18,{scale})"
-        draft.reasons.append(f"at most {profile.fraction_digits} digits behind the point")
+        draft.reasons.append(f"at most {profile.fraction_digits} digits after the decimal point")
 
 
 def _explain_text(draft: _Draft, profile: ColumnProfile) -> None:

@@ -75,7 +75,7 @@ Place = tuple[tuple[DocumentStep, ...], str]
 
 
 def _names(document: Document, product: Product) -> Iterator[Place]:
-    """Yield the places of a contract that name its product, with the new text behind them."""
+    """Yield the places of a contract that name its product, with the new text after them."""
     yield ("schema", 0, "name"), product.name
     fields: dict[str, Any] = document.value["schema"][0]
     for index, item in enumerate(fields.get("relationships") or ()):

@@ -20,7 +20,7 @@ MAX_CHARACTERS = 64 * 1024
 def template_in_answer(answer: str | None) -> tuple[str, str]:
     """Return the template in an answer and an empty text, or an empty text and why there is none.
 
-    It is what stands between the last `<template>` and the `</template>` behind it. All before and after it is thrown
+    It is what stands between the last `<template>` and the `</template>` after it. All before and after it is thrown
     away: thoughts, fences, greetings, drafts.
     """
     if not answer or not answer.strip():

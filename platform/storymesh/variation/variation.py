@@ -176,7 +176,7 @@ class _Wanted:
 
 
 def wanted_numbers(variation: TemplateVariation, count: int) -> list[int]:
-    """Return the numbers of the variants that are missing until there are `count`, behind the highest there is."""
+    """Return the numbers of the variants that are missing until there are `count`, after the highest there is."""
     first = max(variation.numbers(), default=0) + 1
     return list(range(first, first + max(0, count - variation.present())))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FindingsFormatOption, MeshOption, mesh_root
-from storymesh.cli.output.console import count_of, echo
+from storymesh.cli.output.console import echo, pluralize
 from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storymesh.compatibility.compare import AffectedReader, Compatibility, ContractComparison
     from storymesh.contract.change import ContractChange
 
-_OF_READERS = {"major": "breaks readers", "minor": "breaks no reader", "patch": "no row differs"}
+_READER_EFFECTS = {"major": "breaks readers", "minor": "breaks no reader", "patch": "no row differs"}
 
 
 def compat(
@@ -77,7 +77,7 @@ def _contract_lines(contract: "ContractComparison") -> Iterator[str]:
         yield f"  {change.step:<6} {change.words} ({_effect(change)})"
     refused = contract.refused
     if refused is not None and refused.refused:
-        yield f"  {refused.refused:,} of the {count_of(refused.rows, 'published row')} would be refused now"
+        yield f"  {refused.refused:,} of the {pluralize(refused.rows, 'published row')} would be refused now"
     for reader in contract.readers:
         yield from _reader_lines(reader)
     if contract.changes and not contract.readers and not contract.kept_as:
@@ -86,7 +86,7 @@ def _contract_lines(contract: "ContractComparison") -> Iterator[str]:
 
 def _effect(change: "ContractChange") -> str:
     refuses = "; may refuse rows of publishers" if change.refuses else ""
-    return f"{_OF_READERS[change.step]}{refuses}"
+    return f"{_READER_EFFECTS[change.step]}{refuses}"
 
 
 def _reader_lines(reader: "AffectedReader") -> Iterator[str]:

@@ -29,7 +29,7 @@ def docs(
     It is read from disk, needs no network, and has the guide of storymesh too.
     """
     from storymesh.catalogue.site import write_site
-    from storymesh.cli.output.console import count_of, echo
+    from storymesh.cli.output.console import echo, pluralize
     from storymesh.mesh.check import blocking_findings, check_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.audit_history import open_audit_history
@@ -39,6 +39,6 @@ def docs(
     with open_audit_history(loaded) as audits_of:
         site = write_site(loaded, folder, audits_of, title=title or loaded.root.name, public=public)
     if errors := blocking_findings(check_mesh(loaded)):
-        words = f"the mesh has {count_of(len(errors), 'error')}, and the site shows it as it is: storymesh check"
+        words = f"the mesh has {pluralize(len(errors), 'error')}, and the site shows it as it is: storymesh check"
         echo(words, err=True)
-    print_result(site, format, lambda made: echo(f"{count_of(made.pages, 'page')}: open {made.index}"))
+    print_result(site, format, lambda made: echo(f"{pluralize(made.pages, 'page')}: open {made.index}"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, YesOption, mesh_root
-from storymesh.cli.output.console import count_of, echo
+from storymesh.cli.output.console import echo, pluralize
 from storymesh.cli.output.json_document import echo_result
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def show_expiry(plans: "Sequence[ExpiryPlan]", *, yes: bool) -> None:
     """Print which versions of each product go, which stay and why, and which releases lose what they were made from."""
     for plan in plans:
         total = len(plan.snapshots) + len(plan.kept)
-        echo(f"{plan.product}: {count_of(len(plan.snapshots), 'version')} of {total}")
+        echo(f"{plan.product}: {pluralize(len(plan.snapshots), 'version')} of {total}")
         for snapshot in plan.snapshots:
             when = f"{snapshot.published_at:%Y-%m-%d %H:%M}"
             echo(f"  {snapshot.version[:12]} goes: {snapshot.rows:,} rows, published {when} UTC")
         if plan.quarantined:
-            echo(f"  {count_of(len(plan.quarantined), 'file')} of rows that were refused before the last run")
+            echo(f"  {pluralize(len(plan.quarantined), 'file')} of rows that were refused before the last run")
         for version, releases in plan.kept.items():
             names = [release.name for release in releases]
             current = ["what readers see"] if version == plan.current else []

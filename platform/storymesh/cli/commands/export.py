@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
-from storymesh.cli.output.console import count_of, echo
+from storymesh.cli.output.console import echo, pluralize
 from storymesh.cli.output.json_document import print_result
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def export(
 def show_event_log(log: "EventLog") -> None:
     """Print how many cases, objects and events the log holds, and which cases it leaves out."""
     release = log.release
-    held = f"{count_of(log.cases, 'case')}, {count_of(log.objects, 'object')} and {count_of(log.events, 'event')}"
+    held = f"{pluralize(log.cases, 'case')}, {pluralize(log.objects, 'object')} and {pluralize(log.events, 'event')}"
     echo(f"{release.name}: {held} written to {log.path}")
     for reason, count in log.dropped.items():
-        echo(f"  without {count_of(count, 'case')}: {reason}")
+        echo(f"  without {pluralize(count, 'case')}: {reason}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, YesOption, mesh_root
-from storymesh.cli.output.console import count_of, echo
+from storymesh.cli.output.console import echo, pluralize
 from storymesh.cli.output.json_document import echo_result
 from storymesh.printable import printable_line
 
@@ -72,13 +72,13 @@ def forget(
 def show_erasure(plan: "ErasurePlan", *, yes: bool) -> None:
     """Print which versions hold the row, which records used it, and what is done about it, or would be."""
     here = "also in the one that readers see now" if plan.current else "no more in the one that readers see now"
-    echo(f"{plan.product} {plan.key}: in {count_of(len(plan.versions), 'version')} of the product, {here}")
+    echo(f"{plan.product} {plan.key}: in {pluralize(len(plan.versions), 'version')} of the product, {here}")
     for used in plan.affected:
         release = used.release
         records = ", ".join(f"{config} {count:,}" for config, count in used.records.items()) or "no record prints it"
         quotes = ", ".join(f"{config} {count:,}" for config, count in used.quotes.items())
         quoting = f"; quoted by {quotes}" if quotes else ""
-        echo(f"{release.narrative} {release.version}: {count_of(used.cases, 'case')}; {records}{quoting}")
+        echo(f"{release.narrative} {release.version}: {pluralize(used.cases, 'case')}; {records}{quoting}")
         more = sum(used.records.values()) + sum(used.quotes.values()) - len(used.examples)
         for record in used.examples:
             echo(f"  {record}")
@@ -113,7 +113,7 @@ def show_vanished(rows: "VanishedRows", *, yes: bool) -> None:
         return
     if rows.unused:
         other = "other " if rows.plans else ""
-        echo(f"{rows.product}: {count_of(rows.unused, f'{other}row')} that it no longer has, and that no release used")
+        echo(f"{rows.product}: {pluralize(rows.unused, f'{other}row')} that it no longer has, and that no release used")
     echo(f"old versions of {rows.product} keep such rows until they expire: storymesh expire {rows.product}")
     if rows.plans and not yes:
         echo("nothing was changed: --yes does it", err=True)

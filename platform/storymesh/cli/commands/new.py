@@ -11,7 +11,7 @@ import typer
 from storymesh import __version__
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
-from storymesh.cli.output.console import count_of, echo
+from storymesh.cli.output.console import echo, pluralize
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.printable import printable, printable_line
 
@@ -269,14 +269,14 @@ for _command in (mesh, domain, product, version, narrative, scenario, codeowners
     )
 
 
-def is_answering() -> bool:
+def is_interactive() -> bool:
     """Return True where a person reads what is printed and can answer."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("CI")
 
 
 def ask(question: str, guess: str) -> str:
     """Return what a person answers, by default `guess`; without a terminal, `guess`."""
-    if not is_answering():
+    if not is_interactive():
         return guess
     answer: str = typer.prompt(printable(question), default=printable(guess))
     return answer.strip()
@@ -284,7 +284,7 @@ def ask(question: str, guess: str) -> str:
 
 def show_product(draft: "ProductDraft") -> None:
     """Print each property with its type and why, then what a person should look at."""
-    echo(printable_line(f"{draft.name}: {count_of(draft.rows, 'row')}, {count_of(len(draft.columns), 'property')}"
+    echo(printable_line(f"{draft.name}: {pluralize(draft.rows, 'row')}, {pluralize(len(draft.columns), 'property')}"
          .replace("propertys", "properties")))  # fmt: skip
     for reason in draft.layout:
         echo(printable_line(f"  the file: {reason}"))

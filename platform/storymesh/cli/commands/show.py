@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, OutputFormat, mesh_root
-from storymesh.cli.output.console import console_on, count_of, echo, open_table
+from storymesh.cli.output.console import console_on, echo, open_table, pluralize
 from storymesh.cli.output.json_document import print_result
 from storymesh.printable import printable_line
 
@@ -94,7 +94,7 @@ def show_sample(sample: "ProductSample") -> None:
     """Print a version of a product: its columns with types and shares of nulls, then its first rows, one a block."""
     snapshot = sample.snapshot
     published = f"{snapshot.published_at:%Y-%m-%d %H:%M} UTC"
-    echo(f"{snapshot.product} {snapshot.version[:12]}: {count_of(snapshot.rows, 'row')}, published {published}")
+    echo(f"{snapshot.product} {snapshot.version[:12]}: {pluralize(snapshot.rows, 'row')}, published {published}")
     rows = [f"row {number}" for number in range(1, len(sample.sample) + 1)]
     table = open_table("property", "type", "classification", "null", *(rows or [""]), right=("null",))
     for column in sample.columns:
@@ -109,7 +109,7 @@ def show_quarantine(contract: "Contract", origin: str, sample: "QuarantineSample
         echo(f"{contract.id}: no row was ever quarantined")
         return
     written = f"{sample.written_at:%Y-%m-%d %H:%M} UTC"
-    echo(printable_line(f"{contract.id}: {count_of(sample.rows, 'row')} of {origin} refused, {written}"))
+    echo(printable_line(f"{contract.id}: {pluralize(sample.rows, 'row')} of {origin} refused, {written}"))
     for row in sample.sample:
         place = row.file if row.line is None else f"{row.file}:{row.line}"
         where = f"{place}: " if row.file is not None else ""

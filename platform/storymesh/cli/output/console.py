@@ -111,6 +111,6 @@ def console_on(out: TextIO) -> "Console":
     )
 
 
-def count_of(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return '1 version', '2 versions'."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

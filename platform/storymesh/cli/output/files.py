@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from storymesh.cli.output.console import console_on, count_of, echo, open_table
+from storymesh.cli.output.console import console_on, echo, open_table, pluralize
 from storymesh.files.place import describe_place
 from storymesh.printable import printable_line
 
@@ -20,7 +20,7 @@ _MAX_WIDTH = 100
 def show_outcomes(found: "FileOutcomes") -> None:
     """Print how many files there are by outcome and by reason, then some of them."""
     outcomes = ", ".join(f"{name} {count:,}" for name, count in found.outcomes.items()) or "none"
-    echo(printable_line(f"{found.product}: {count_of(found.files, 'file')}: {outcomes}"))
+    echo(printable_line(f"{found.product}: {pluralize(found.files, 'file')}: {outcomes}"))
     for reason, count in found.reasons.items():
         echo(printable_line(f"  {reason} ({count:,})"))
     if found.attachments:
@@ -42,8 +42,8 @@ def show_outcomes(found: "FileOutcomes") -> None:
 def show_shards(read: "Sequence[ShardRead]") -> None:
     """Print what was read of a shard of each product."""
     for found in read:
-        calls = f", {count_of(found.calls, 'call')}" if found.calls else ""
-        words = f"{count_of(found.listed, 'file')}, {found.opened:,} opened, {found.read:,} read{calls}"
+        calls = f", {pluralize(found.calls, 'call')}" if found.calls else ""
+        words = f"{pluralize(found.listed, 'file')}, {found.opened:,} opened, {found.read:,} read{calls}"
         echo(printable_line(f"{found.product}, shard {found.shard}: {words}"))
     echo("nothing is published yet: storymesh run, when all shards are read")
 
@@ -79,7 +79,7 @@ def _lines(name: str, value: Any) -> list[str]:
         return [line for inner, item in value.items() for line in _lines(f"{name}.{inner}", item)]
     if isinstance(value, list):
         return (
-            [f"{name}: {count_of(len(value), 'item')}"]
+            [f"{name}: {pluralize(len(value), 'item')}"]
             if value and isinstance(value[0], dict)
             else _lines(name, ", ".join(map(str, value)) or None)
         )
@@ -94,12 +94,12 @@ def _shortened(text: str) -> str:
 def show_plans(plans: Sequence[tuple[str, "FilesPlan"]]) -> None:
     """Print for each product that is made of files what a run would open, ask and pay."""
     for product, plan in plans:
-        opened = f"{count_of(plan.opened, 'file')} to open ({plan.opened_bytes:,} bytes)"
+        opened = f"{pluralize(plan.opened, 'file')} to open ({plan.opened_bytes:,} bytes)"
         again = f", {plan.passing:,} of them tried again" if plan.passing else ""
-        known = f"{count_of(plan.listed, 'file')} ({plan.bytes:,} bytes)"
+        known = f"{pluralize(plan.listed, 'file')} ({plan.bytes:,} bytes)"
         known += f", {plan.gone:,} gone since the last run" if plan.gone else ""
         cost = f", at most {plan.usd:.2f} USD" if plan.calls and plan.usd is not None else ""
-        calls = f"{count_of(plan.calls, 'call')} of a model{cost}"
+        calls = f"{pluralize(plan.calls, 'call')} of a model{cost}"
         echo(printable_line(f"{product}: {known}, {opened}{again}; {calls}"))
     if not plans:
         echo("nothing that would run is made of files")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from storymesh import __version__
-from storymesh.cli.output.console import count_of
+from storymesh.cli.output.console import pluralize
 from storymesh.errors import Finding
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -23,7 +23,7 @@ def count_findings(findings: Sequence[Finding]) -> str:
 
 def describe_definitions(counts: Mapping[str, int]) -> str:
     """Return what was looked at: '3 domains, 11 products, 1 narrative'."""
-    return ", ".join(count_of(count, kind) for kind, count in counts.items() if count or kind != "scenario")
+    return ", ".join(pluralize(count, kind) for kind, count in counts.items() if count or kind != "scenario")
 
 
 def findings_as_annotations(findings: Sequence[Finding], root: Path) -> list[str]:

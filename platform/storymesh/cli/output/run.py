@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from storymesh.cli.output.console import count_of, open_table
+from storymesh.cli.output.console import open_table, pluralize
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class RunDisplay:
                 if self.console.is_terminal:
                     self._start_moving(message)
             case events.RunPlan(steps):
-                self.console.print(count_of(len(steps), "step"), style="dim")
+                self.console.print(pluralize(len(steps), "step"), style="dim")
             case events.StepStart(step):
                 self.running = step
                 self._move(step)
@@ -80,7 +80,7 @@ class RunDisplay:
 def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
     """Print the tables at the end of a run. Why a step failed was printed when it did, and is not again."""
     _show_tables(console, outcome, {failure.message for failure in outcome.failures.values()})
-    end = "done" if outcome.success else f"{count_of(len(outcome.failures), 'step')} failed"
+    end = "done" if outcome.success else f"{pluralize(len(outcome.failures), 'step')} failed"
     style = "green" if outcome.success else "red"
     console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, soft_wrap=True)
 

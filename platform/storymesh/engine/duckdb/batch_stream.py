@@ -1,4 +1,4 @@
-"""Batches of rows on their way through a query of DuckDB, in as few rows at once as their size wants."""
+"""Streams of Arrow batches as input of a DuckDB query, divided so that wide rows do not exhaust memory."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ _BYTES = 32 * 2**20
 def divide_by_row_size(
     batches: "Iterable[pa.RecordBatch]", most_rows: int
 ) -> "Iterator[tuple[int, Iterator[pa.RecordBatch]]]":
-    """Yield stretches of the batches, each with how many rows of it may be in memory at once, `most_rows` or fewer.
+    """Yield runs of batches with similar row sizes, each with the number of rows that may be in memory at once.
 
     A new stretch begins where rows are too large for that: DuckDB counts the rows that it hands on, whatever their
     size. The number only falls, so that there are few stretches.
@@ -43,7 +43,7 @@ def _take_one(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]"
 
 
 def _rows_at_once(batch: "pa.RecordBatch") -> int:
-    """Return the power of two of rows of this size that are no more than `_BYTES`, at least 1."""
+    """Return the largest power of two of such rows that fits in `_BYTES`, at least 1."""
     rows: int = max(_BYTES * batch.num_rows // max(batch.nbytes, 1), 1)
     return 1 << (rows.bit_length() - 1)
 
@@ -63,7 +63,7 @@ class BatchStream:
         session.register(INCOMING, reader.__arrow_c_stream__())
 
     def raise_failure(self) -> None:
-        """Raise what the producer of the batches has raised: DuckDB hands on the text of it, and nothing else."""
+        """Raise the producer's own error, of which DuckDB passes on only the text."""
         if self._failure is not None:
             raise self._failure from None
 

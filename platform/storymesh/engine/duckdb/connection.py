@@ -32,14 +32,14 @@ def open_duckdb(
 
 
 def close_default_session() -> None:
-    """Close the session that DuckDB opens when it is imported, with its threads. Nobody here uses it."""
+    """Close the session that DuckDB opens on import, with its threads; storymesh does not use it."""
     import duckdb
 
     duckdb.default_connection().close()
 
 
 def interrupt_sessions() -> None:
-    """End what the sessions of this process are doing, each with an error. For another thread than theirs."""
+    """Interrupt every session of this process, each of which then raises. Call it from another thread."""
     import duckdb
 
     for session in list(_SESSIONS):
@@ -48,7 +48,7 @@ def interrupt_sessions() -> None:
 
 
 def confine(connection: "duckdb.DuckDBPyConnection", only: Iterable[Path]) -> None:
-    """Take from a session everything but the files of `only` and what is below its folders, for good."""
+    """Confine a session for good to the files in `only` and to what lies below its folders."""
     files, folders = list[str](), list[str]()
     for path in only:
         # DuckDB compares texts: a path with `..` or behind a link has to be named as it is opened.

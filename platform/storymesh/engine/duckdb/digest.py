@@ -7,7 +7,7 @@ false; every other scalar is a letter, the length in bytes of what follows, `:`,
     e  decimal    its digits without trailing zeros         b  binary  lower-case hexadecimal
     d  double     the shortest digits that round-trip, as Python's `repr` writes them; one zero, one `nan`
     D  date       days since 1970-01-01                     H  time    microseconds since midnight
-    T  timestamp  microseconds since 1970-01-01 in UTC, and behind a point the nanoseconds, if any
+    T  timestamp  microseconds since 1970-01-01 in UTC, and after a point the nanoseconds, if any
 
 A list is `l`, the count, `:` and its items; a map is `m`, the count, `:` and its entries (key, value) in the byte order
 of their canonical form; a struct, and so a row, is `r` and its fields in the byte order of their names.
@@ -160,7 +160,7 @@ def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType
 
 
 def _text_and_form(column: str, type_: "DuckDBPyType") -> tuple[str, str]:
-    """Return SQL for what is made of a column first, and for its canonical form, as parts of a `concat`, from that."""
+    """Return SQL for the prepared column, and the parts of a `concat` that give its canonical form from it."""
     kind = _kind(column, type_)
     if kind in ("null", "boolean", "struct", "list", "map"):
         return column, _canonical(column, type_, 0)

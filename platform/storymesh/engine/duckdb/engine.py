@@ -343,8 +343,8 @@ class DuckDBEngine:
 
     @contextmanager
     def _executing(self, during: str = "") -> Iterator[None]:
-        """Compile for the engine alone, and raise its errors as the port's. Selections of selections stay as they are:
-        the engine merges them itself, and ibis takes a tenth of a small release for it."""
+        """Compile for the engine alone, and translate its errors. Nested selections stay nested: the engine merges them
+        itself, and doing it in ibis takes a tenth of the time of a small release."""
         import ibis
 
         ibis.options.sql.fuse_selects = False

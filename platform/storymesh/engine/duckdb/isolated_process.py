@@ -101,7 +101,7 @@ def run_rule(
         answer = json.loads(written)
     except ValueError:
         # Ended by the system for what it took; what it wrote last could quote a value.
-        raise EngineFailed(f"it {_ending(worker.process.returncode)}") from None
+        raise EngineFailed(f"it {_exit_description(worker.process.returncode)}") from None
     if "error" in answer:
         if answer.get("timeout"):
             raise TimeoutError(answer["error"])
@@ -109,8 +109,8 @@ def run_rule(
     return RuleValue(value_of(answer["value"]), bool(answer["reads_hidden"]))
 
 
-def _ending(code: int) -> str:
-    """Return how a process ended that did not answer: the system ends one that takes too much."""
+def _exit_description(code: int) -> str:
+    """Describe how a worker ended without an answer: the system ends one that exceeds its limits."""
     if code < 0:
         return f"was ended with signal {-code}: too much memory or time"
     return f"ended with code {code} and did not say why: too much memory, most likely" if code else "ended unanswered"
@@ -206,7 +206,7 @@ class _WorkerProcess:
         lines = self._errors.read()[-20_000:].decode("utf-8", "replace").strip().splitlines()
         with suppress(ValueError, KeyError, IndexError, TypeError):
             return EngineFailed(json.loads(lines[-1])["error"])
-        return EngineFailed(f"the process that read it {_ending(code)}")
+        return EngineFailed(f"the process that read it {_exit_description(code)}")
 
     def end(self) -> None:
         """End the process, if it has not ended, and close what is open to it."""

@@ -47,14 +47,14 @@ def main() -> None:
     with suppress(BrokenPipeError):
         match request["task"]:
             case "rule":
-                _say(sys.stdout.buffer, answer_rule(request))
+                _send(sys.stdout.buffer, answer_rule(request))
             case "table":
                 stream_table(request, sys.stdout.buffer)
 
 
 def answer_rule(request: dict[str, Any]) -> dict[str, Any]:
     """Return the one `value` of a SQL rule and whether it `reads_hidden` columns, or an `error`."""
-    _bound(RULE_MEMORY + _OVERHEAD, request["time_limit_s"], writes=False)
+    _limit_resources(RULE_MEMORY + _OVERHEAD, request["time_limit_s"], writes=False)
     name, reads_hidden = request["name"], True
     try:
         with (
@@ -67,7 +67,7 @@ def answer_rule(request: dict[str, Any]) -> dict[str, Any]:
     except duckdb.InterruptException:
         return {"error": f"it took longer than {request['time_limit_s']:g} s", "timeout": True}
     except (EngineFailed, duckdb.Error, MemoryError, RecursionError) as error:
-        return {"error": _words(error, reads_hidden=reads_hidden and not isinstance(error, EngineFailed))}
+        return {"error": _error_message(error, reads_hidden=reads_hidden and not isinstance(error, EngineFailed))}
     if len(rows) != 1 or len(rows[0]) != 1:
         return {"error": "a rule gives one row with one value"}
     return {"value": _as_json(rows[0][0]), "reads_hidden": reads_hidden}
@@ -75,7 +75,7 @@ def answer_rule(request: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _interrupted_after(session: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Interrupt what the session runs after some seconds, again and again: only a statement that has begun heeds it.
+    """Interrupt the session after some seconds, repeatedly: an interrupt has no effect before a statement has begun.
 
     The parent ends what does not.
     """
@@ -102,7 +102,7 @@ def _open_rule_session(name: str, scan: str, files: Sequence[str]) -> duckdb.Duc
     return session
 
 
-def _words(error: BaseException, *, reads_hidden: bool) -> str:
+def _error_message(error: BaseException, *, reads_hidden: bool) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
         return f"it needs more than {RULE_MEMORY // 2**30} GB of memory"
@@ -157,7 +157,7 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
 
     settings = request["settings"]
     if request["memory"] is not None:
-        _bound(request["memory"] + _OVERHEAD_OF_TABLE, None, writes=True)
+        _limit_resources(request["memory"] + _OVERHEAD_OF_TABLE, None, writes=True)
     try:
         session = open_duckdb({**_NO_EXTENSIONS, **settings}, request["database"], read_only=True)
         if request["only"] is not None:
@@ -165,31 +165,31 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
         source = _as_source(session, request["query"]) or _find_table(session, request["name"], request["schema"])
         if source is None:
             rows = session.execute("SELECT table_name FROM information_schema.tables").fetchall()
-            _say(output, {"tables": [table for (table,) in rows]})
+            _send(output, {"tables": [table for (table,) in rows]})
             return
         types = {column: kind for column, kind, *_ in session.execute(f"DESCRIBE FROM {source}").fetchall()}
-        _say(output, {"columns": list(types)})
+        _send(output, {"columns": list(types)})
         names = json.loads(sys.stdin.readline() or "[]")
         chosen = ", ".join(_selected(name, types[name]) for name in names)
         if not chosen:
             return
         reader = session.execute(f"SELECT {chosen} FROM {source}").to_arrow_reader(request["size"])
     except (duckdb.Error, OSError, MemoryError) as error:
-        _say(output, {"error": _words_of_model(error)})
+        _send(output, {"error": _model_error_message(error)})
         return
     try:
-        _say(output, {"rows": True})
+        _send(output, {"rows": True})
         with pa.ipc.new_stream(output, reader.schema) as stream:
             for batch in reader:
                 stream.write_batch(batch)
     except (duckdb.Error, pa.ArrowException, MemoryError) as error:
-        _say(sys.stderr.buffer, {"error": _words_of_model(error)})
+        _send(sys.stderr.buffer, {"error": _model_error_message(error)})
         sys.exit(1)
     output.flush()
 
 
 def _as_source(session: duckdb.DuckDBPyConnection, query: str | None) -> str | None:
-    """Return a query as it stands after FROM. Raises duckdb.Error for one that is not one SELECT."""
+    """Return a query in the form that can follow FROM. Raises duckdb.Error unless it is exactly one SELECT."""
     if query is None:
         return None
     statements = session.extract_statements(query)
@@ -213,17 +213,17 @@ def _find_table(session: duckdb.DuckDBPyConnection, name: str, schema: str | Non
     return f"{quote_name(schemas[0])}.{quote_name(name)}" if schemas else None
 
 
-def _words_of_model(error: BaseException) -> str:
+def _model_error_message(error: BaseException) -> str:
     return without_values(str(error)).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _say(output: BinaryIO, value: dict[str, Any]) -> None:
+def _send(output: BinaryIO, value: dict[str, Any]) -> None:
     output.write(json.dumps(value).encode() + b"\n")
     output.flush()
 
 
-def _bound(memory: int, seconds: float | None, *, writes: bool) -> None:
-    """Have the system end this process beyond these bounds. Where it knows none (Windows) DuckDB's own hold."""
+def _limit_resources(memory: int, seconds: float | None, *, writes: bool) -> None:
+    """Have the system end this process beyond these limits. On Windows, which has none, DuckDB's own limits apply."""
     try:
         import resource
     except ImportError:  # pragma: no cover - Windows

@@ -1,4 +1,4 @@
-"""Leaves of a digest on their way to sorted order. Many lie in a file, so that memory does not grow with the rows."""
+"""The leaves of a digest, sorted outside memory: beyond a limit they are spooled to a file."""
 
 import tempfile
 import weakref
@@ -19,7 +19,7 @@ _SORTED = 1 << 19  # leaves sorted at once, as far as their first bytes divide t
 
 @dataclass(frozen=True)
 class _Run:
-    """Leaves of one part behind one another, in the order of their first bytes: those that begin with the byte `b` are
+    """Leaves of one part after one another, in the order of their first bytes: those that begin with the byte `b` are
     the ones from `bounds[b]` to `bounds[b + 1]` of the spool."""
 
     part: int
@@ -42,7 +42,7 @@ class LeafSpool:
         self._count = 0
 
     def add(self, leaves: bytes, part: int) -> None:
-        """Take leaves that stand one behind another."""
+        """Take leaves that stand one after another."""
         import numpy as np
 
         rows = np.frombuffer(leaves, f"V{LEAF}")

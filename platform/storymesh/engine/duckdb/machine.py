@@ -1,4 +1,4 @@
-"""What a session takes of the machine, or of the container that this runs in: what the environment says, or a share."""
+"""Memory and threads of a session: what the environment says, or a share of the machine or its container."""
 
 import os
 import re

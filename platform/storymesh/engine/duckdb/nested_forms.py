@@ -20,35 +20,35 @@ BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 _PLAIN = frozenset((*_INTEGERS, *_MOMENTS, "BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR"))
-_MIN_CODED = 512  # values of a column of which each different one is formed once
+_MIN_ENCODED = 512  # values of a column of which each different one is formed once
 _SAMPLE = 256  # texts of a column that are looked at
 _REPEATS = 4  # times that each of them occurs on average, at least, in such a column
-_MAX_CODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
+_MAX_ENCODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
 _MIN_PLAIN, _MAX_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
 _SCALE = 6  # up to which Arrow writes decimals without an exponent
 
 
 def is_faster_by_column(type_: "DuckDBPyType") -> bool:
-    """Return True for a type with a list in it whose values come over Arrow as they are."""
+    """Return True for a type with a list in it whose values survive the way through Arrow unchanged."""
     return _has_list(type_) and round_trips_arrow(type_)
 
 
 def round_trips_arrow(type_: "DuckDBPyType") -> bool:
-    """Return True for a type whose values come over Arrow, and back from a Parquet file, as what they are."""
+    """Return True for a type whose values survive Arrow and Parquet unchanged."""
     if type_.id in ("list", "struct"):
         return all(map(round_trips_arrow, _inner_types(type_)))
     return type_.id == "decimal" or str(type_) in _PLAIN
 
 
 def round_trips_parquet(type_: "DuckDBPyType") -> bool:
-    """Return True for a type whose values come back from a Parquet file as what they are; an ENUM is its texts."""
+    """Return True for a type whose values survive Parquet unchanged; an ENUM comes back as its texts."""
     if type_.id in ("list", "struct"):
         return all(map(round_trips_parquet, _inner_types(type_)))
     return type_.id == "enum" or round_trips_arrow(type_)
 
 
 def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[str]) -> bytes:
-    """Return the SHA-256 of each row of a batch, one behind another.
+    """Return the SHA-256 of each row of a batch, one after another.
 
     A row is made of the columns `names`, in this order; those in `formed` are canonical forms already.
     """
@@ -87,7 +87,7 @@ def _parts(values: "pa.Array") -> "list[Part]":
     """Return arrays and texts whose concatenation, row by row, is the canonical form of each value."""
     import pyarrow.compute as pc
 
-    if (coded := _coded(values)) is not None:
+    if (coded := _dictionary_encoded(values)) is not None:
         forms = _join(list(_value_parts(coded.dictionary))).take(coded.indices)
         return [pc.fill_null(forms, "n") if values.null_count else forms]
     parts = list(_value_parts(values))
@@ -97,8 +97,8 @@ def _parts(values: "pa.Array") -> "list[Part]":
     return [pc.if_else(values.is_valid(), form, "n")]
 
 
-def _coded(values: "pa.Array") -> "pa.DictionaryArray | None":
-    """Return scalars by their different values where there are so few that each had better be formed once; else None.
+def _dictionary_encoded(values: "pa.Array") -> "pa.DictionaryArray | None":
+    """Return scalars dictionary-encoded if they repeat so often that it pays to format each value once; else None.
 
     To find the different ones costs little for numbers; for texts as much as to form them, so some are looked at first.
     """
@@ -106,7 +106,7 @@ def _coded(values: "pa.Array") -> "pa.DictionaryArray | None":
 
     if pt.is_dictionary(values.type):
         return values
-    if len(values) < _MIN_CODED or values.nbytes > _MAX_CODED or pt.is_nested(values.type):
+    if len(values) < _MIN_ENCODED or values.nbytes > _MAX_ENCODED or pt.is_nested(values.type):
         return None
     if pt.is_string(values.type):
         repeat = len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
@@ -161,7 +161,7 @@ def _decimal_texts(values: "pa.Array") -> "pa.Array":
 
     if values.type.scale <= 0:
         return _text(values)
-    texts = _text(values) if values.type.scale <= _SCALE else _spelled_once(values, "{:f}")
+    texts = _text(values) if values.type.scale <= _SCALE else _format_distinct(values, "{:f}")
     return pc.ascii_rtrim(pc.ascii_rtrim(texts, "0"), ".")
 
 
@@ -173,11 +173,11 @@ def _float_texts(values: "pa.Array") -> "pa.Array":
     plain = pc.and_(pc.greater_equal(size, _MIN_PLAIN), pc.less(size, _MAX_PLAIN))
     texts = pc.if_else(pc.equal(values, 0.0), "0.0", texts)
     plain = pc.fill_null(pc.or_(plain, pc.equal(values, 0.0)), True)
-    return texts if plain.true_count == len(plain) else pc.if_else(plain, texts, _spelled_once(values, "{!r}"))
+    return texts if plain.true_count == len(plain) else pc.if_else(plain, texts, _format_distinct(values, "{!r}"))
 
 
-def _spelled_once(values: "pa.Array", form: str) -> "pa.Array":
-    """Return what Python alone spells, formatted once for each value that there is."""
+def _format_distinct(values: "pa.Array", form: str) -> "pa.Array":
+    """Format values that only Python formats canonically, once for each distinct value."""
     import pyarrow as pa
 
     coded = values.dictionary_encode()

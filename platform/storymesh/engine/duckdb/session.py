@@ -123,7 +123,7 @@ class SessionThreads:
             self._use_all()
 
     def expect_rows(self, size: int) -> None:
-        """Prepare for so many bytes of rows beside those that the session holds already."""
+        """Prepare for this many more bytes of rows than the session already holds."""
         self._size += size
         if self._count != "1" and self._size >= SMALL_BYTES:
             self._use_all()

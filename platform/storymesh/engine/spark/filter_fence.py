@@ -16,8 +16,8 @@ from ibis.expr.operations.relations import Simple
 FENCE = "filter_fence"
 # Operations of a condition, written out down to the columns of the tables, from which on it is not computed twice; a
 # lambda over a list is as many.
-_DEAR = 8
-_ENDLESS = 10**9
+_MIN_COST = 8
+_MAX_COST = 10**9
 
 
 def fence_filters(table: ir.Table) -> ir.Table:
@@ -27,7 +27,7 @@ def fence_filters(table: ir.Table) -> ir.Table:
     def fenced(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
         if isinstance(node, ops.Value):
             sizes[node] = _written_out(node, sizes)
-        late = isinstance(node, ops.Filter) and [_is_dear(predicate, sizes) for predicate in node.predicates]
+        late = isinstance(node, ops.Filter) and [_is_expensive(predicate, sizes) for predicate in node.predicates]
         node = node.__recreate__(changed) if changed else node
         if not late or not any(late):
             return node
@@ -45,8 +45,8 @@ def _written_out(node: ops.Value, sizes: Mapping[ops.Node, int]) -> int:
         return _of_column(node.rel, node.name, sizes)
     if isinstance(node, ops.Literal | ops.Argument | ops.WindowFunction):
         return 0  # no filter moves below a window that it reads
-    own = _DEAR if isinstance(node, ops.ArrayMap | ops.ArrayFilter) else 1
-    return min(own + sum(sizes[child] for child in node.__children__ if isinstance(child, ops.Value)), _ENDLESS)
+    own = _MIN_COST if isinstance(node, ops.ArrayMap | ops.ArrayFilter) else 1
+    return min(own + sum(sizes[child] for child in node.__children__ if isinstance(child, ops.Value)), _MAX_COST)
 
 
 def _of_column(relation: ops.Relation, name: str, sizes: Mapping[ops.Node, int]) -> int:
@@ -65,8 +65,8 @@ def _of_column(relation: ops.Relation, name: str, sizes: Mapping[ops.Node, int])
                 return 0
 
 
-def _is_dear(predicate: ops.Value, sizes: Mapping[ops.Node, int]) -> bool:
-    return sizes[predicate] >= _DEAR and not predicate.find(ops.WindowFunction, filter=ops.Value)
+def _is_expensive(predicate: ops.Value, sizes: Mapping[ops.Node, int]) -> bool:
+    return sizes[predicate] >= _MIN_COST and not predicate.find(ops.WindowFunction, filter=ops.Value)
 
 
 def _fence(parent: ops.Relation, plain: Sequence[ops.Value], dear: Sequence[ops.Value]) -> ops.Relation:

@@ -15,7 +15,7 @@ from storymesh.redaction import redact
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# What an expression means may not hang on how a cluster is set up.
+# The meaning of an expression must not depend on how a cluster is set up.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
@@ -166,5 +166,5 @@ def _set_retries(session: "SparkSession", retries: int) -> None:
 
 
 def _shown(address: SparkAddress) -> str:
-    """Return an address without what stands behind it, such as a token."""
+    """Return an address without what stands after it, such as a token."""
     return redact((address.remote or address.master or "").split(";")[0])

@@ -65,7 +65,7 @@ def date_mentions(text: str, language: str = "en") -> list[DateMention]:
 
 
 def _with_clock(day: DateMention, text: str) -> DateMention:
-    """Return a day with the time of day that stands right behind it, or right before."""
+    """Return a day with the time of day that stands right after it, or right before."""
     behind = _CLOCK_BEHIND.match(text, day.end)
     if behind is None or (clock := _CLOCK.match(text, behind.end())) is None:
         clocks = list(_CLOCK.finditer(text, max(0, day.begin - 24), day.begin))

@@ -14,7 +14,7 @@ from functools import lru_cache
 _ALIKE = ("<wide>", "<narrow>", "<font>", "<noBreak>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
 _WIDE = " " * 3  # as many blanks part columns
 _UNSEEN = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f")
-# A soft hyphen is nothing, with the line end behind it; a sign stands with the marks above and below it.
+# A soft hyphen is nothing, with the line end after it; a sign stands with the marks above and below it.
 _PIECE = re.compile(
     r"(?P<blanks>[ \t\r\n]+)|(?P<plain>[!-~]+(?![\u0300-\u036f]))|(?P<hyphen>\u00ad[\r\n]*)"
     r"|(?P<cluster>[^\u00ad][\u0300-\u036f]*)",
@@ -99,7 +99,7 @@ def fold_text(text: str) -> FoldedText:
             ends += range(begin + 1, end + 1)
         elif match.lastgroup == "cluster":
             for sign in _folded(match[0]):
-                # A mark may stand behind something unseen that stood between it and its letter.
+                # A mark may stand after something unseen that stood between it and its letter.
                 joined = unicodedata.normalize("NFC", signs[-1] + sign) if signs and unicodedata.combining(sign) else ""
                 if len(joined) == 1:
                     signs[-1], ends[-1] = joined, end

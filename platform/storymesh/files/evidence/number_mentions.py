@@ -90,7 +90,7 @@ def number_mentions(text: str, language: str = "en") -> list[NumberMention]:
 
 
 def _continues(text: str, before: NumberMention, number: NumberMention) -> bool:
-    """Return True for the hours of "2 days and 5 hours": less than one of the unit before, right behind it."""
+    """Return True for the hours of "2 days and 5 hours": less than one of the unit before, right after it."""
     one, other = before.measure, number.measure
     if one is None or other is None or one.dimension != other.dimension or one.dimension == "share":
         return False
@@ -155,7 +155,7 @@ def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -
 
 
 def _scaled(text: str, end: int, language: str) -> tuple[int, int]:
-    """Return how many a word or letter behind a number makes of one, and where the number then ends."""
+    """Return how many a word or letter after a number makes of one, and where the number then ends."""
     word = _LARGE_WORD.match(text, end)
     size = {**_LARGE, **_LARGER.get(language, {})}.get(word[1].lower()) if word else None
     if word is not None and size is not None:
@@ -165,7 +165,7 @@ def _scaled(text: str, end: int, language: str) -> tuple[int, int]:
 
 
 def _unit_of(unit: re.Match[str], first: str, known: Mapping[str, Measure], end: int) -> tuple[Measure | None, int]:
-    """Return the measure that the words behind a number name, None for none, and where they end."""
+    """Return the measure that the words after a number name, None for none, and where they end."""
     words = (unit["word"].rstrip("."), first.rstrip("."), first)
     for word in dict.fromkeys(words):
         if (found := known.get(word) or known.get(word.lower())) is not None:
@@ -201,7 +201,7 @@ def _bound_patterns(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def _money_before(text: str, behind: str, known: Mapping[str, Measure]) -> Measure | None:
-    """Return the currency before a number: its code, or its sign, of which the code behind the number says more."""
+    """Return the currency before a number: its code, or its sign, of which the code after the number says more."""
     match = _MONEY_BEFORE.search(text)
     if match is None:
         return None
@@ -218,7 +218,7 @@ def _money_before(text: str, behind: str, known: Mapping[str, Measure]) -> Measu
 def numbers_in_digits(text: str, language: str) -> Iterator[tuple[int, int, Decimal]]:
     """Yield begin, end and value of the numbers of a folded text.
 
-    Where the signs in a number say which of them parts thousands, they are believed. One sign with three digits behind
+    Where the signs in a number say which of them parts thousands, they are believed. One sign with three digits after
     it says neither: 1,250 is read as the other numbers of the text are, or else by the rules of its language (CLDR's).
     """
     found = list(NUMBER.finditer(text))

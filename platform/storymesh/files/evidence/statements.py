@@ -11,7 +11,7 @@ from storymesh.lexicon.language import Language
 _ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
 
 _QUESTION = re.compile(r"\?[\"')\s]*$")
-_LIST_WORDS = 3  # behind a comma as many words at most go on with a list of what is denied
+_LIST_WORDS = 3  # after a comma as many words at most go on with a list of what is denied
 _SHORT = 50  # signs of a line that nobody has wrapped
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*|\f")
 _SENTENCE = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W\d_a-zß-öø-ÿ])|[。！？]\s*")
@@ -50,7 +50,7 @@ class Statements:
         return bool(_QUESTION.search(self._text, place[1], self._sentence(place[0])[1]))
 
     def _is_supposed(self, place: Span, begin: int, end: int) -> bool:
-        """Return True for what stands in a condition or depends on one: before it up to another statement, or behind it
+        """Return True for what stands in a condition or depends on one: before it up to another statement, or after it
         in the same one."""
         before, after = self._text[begin : place[0]], self._text[place[1] : end]
         supposing = self._language.words("supposes")
@@ -141,8 +141,8 @@ def text_spans(text: str) -> TextSpans:
 
 
 def _ends_at(text: str, at: int) -> bool:
-    """Return True if a line end is the end of a sentence: behind and before a row of a table, before a point of a list
-    or a named field, and behind a short line where a capital follows."""
+    """Return True if a line end is the end of a sentence: after and before a row of a table, before a point of a list
+    or a named field, and after a short line where a capital follows."""
     line = text[text.rfind("\n", 0, at) + 1 : at]
     short = len(line) <= _SHORT and _CAPITAL.match(text, at + 1)
     return bool("\t" in line or short or _BEGINS_ANEW.match(text, at + 1))

@@ -87,7 +87,7 @@ def _value_schema(item: Property) -> dict[str, Any]:
 
 
 def _described(item: Property) -> str:
-    """Return what a model is told of a property: its words, its unit, and what each code is called."""
+    """Return the description of a property for a model: its text, its unit, and the label of each code."""
     parts = [_words(item.title, item.description) or item.name.replace("_", " ")]
     if item.unit:
         parts.append(f"in {item.unit}")

@@ -80,7 +80,7 @@ class SeenText(HTMLParser):
         self._pieces: list[str] = []
         self._breaks = 0  # line ends that are due before the next word
         self._space = ""
-        self._in_row = False  # behind a cell of a row
+        self._in_row = False  # after a cell of a row
         self._hiding: set[str] = set()  # selectors of its style sheets
 
     @property

@@ -58,7 +58,7 @@ _WORD = 18  # an engine checks a product or sum of shorter decimals against so m
 
 
 def _digits(value: ir.NumericValue) -> tuple[int, int]:
-    """Return how many digits a number has at most before the point and behind it."""
+    """Return how many digits a number has at most before the point and after it."""
     kind, node = value.type(), value.op()
     if isinstance(kind, dt.Decimal):
         return (kind.precision or decimals.MAX_DIGITS) - (kind.scale or 0), kind.scale or 0
@@ -104,7 +104,7 @@ def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.N
 
 
 def widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
-    """Return the value with other digits behind the point; null where it does not fit."""
+    """Return the value with other digits after the decimal point; null where it does not fit."""
     fits = _digits(value)[0] <= 38 - (wide.scale or 0)
     return value.cast(wide) if fits else value.try_cast(wide)
 

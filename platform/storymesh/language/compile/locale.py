@@ -94,7 +94,7 @@ def moment(value: ir.Value, pattern: str, formats: LocaleFormats) -> ir.StringVa
 
 def _holds(rule: tuple[str, Any], size: ir.IntegerValue) -> Any:
     """Return whether a rule of CLDR, as Babel has parsed it, holds for a whole number that is not negative; a Python
-    bool where it does for all or none: a whole number has no digits behind the point."""
+    bool where it does for all or none: a whole number has no digits after the decimal point."""
     kind, parts = rule
     match kind:
         case "and" | "or":

@@ -70,7 +70,7 @@ class NumberFilter(PrintedNumber):
     parameters = (Parameter("digits", literal=int),)
 
     def infer(self, call: CheckedCall) -> StaticValue:
-        wrong = call.require_digits("digits", f"a number has 0 to {MAX_DIGITS} digits behind the point")
+        wrong = call.require_digits("digits", f"a number has 0 to {MAX_DIGITS} digits after the decimal point")
         return wrong or super().infer(call)
 
     def evaluate(self, value: int | float | Exact, locale: str, /, digits: int = 0) -> str:
@@ -172,8 +172,8 @@ class DurationFilter(PrintedNumber):
     def evaluate(self, value: int | float | Exact, locale: str, /, unit: str) -> str:
         """Return the two largest whole units; what is smaller is cut off, a part that is zero left out.
 
-        An integer is exact, and so is a decimal to 30 digits behind the point. Of a float the seconds are rounded to
-        six digits first, so that 0.7 hours, which no float holds, are 42 minutes and not 41.
+        An integer is exact, and so is a decimal to 30 digits after the decimal point. Of a float the seconds are
+        rounded to six digits first, so that 0.7 hours, which no float holds, are 42 minutes and not 41.
         """
         if isinstance(value, int):
             minutes = int64(abs(value) * UNITS[unit] // 60)

@@ -90,7 +90,7 @@ class CapitalizeFilter(LetterCaseFilter):
 
 
 class TitleFilter(LetterCaseFilter):
-    """Words begin at the start, and behind white space of ASCII, a hyphen or an opening bracket."""
+    """Words begin at the start, and after white space of ASCII, a hyphen or an opening bracket."""
 
     name = "title"
     summary = "the first letter of each word capital, the others small"

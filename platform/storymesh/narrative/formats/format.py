@@ -197,7 +197,7 @@ class RecordFormat:
 
 
 def _joined(texts: "Sequence[ir.StringValue]") -> "ir.StringValue":
-    """Return one text that no other texts give: each stands behind its length."""
+    """Return one text that no other texts give: each stands after its length."""
     from storymesh.engine import dialect
 
     given = [text.fill_null("") for text in texts]

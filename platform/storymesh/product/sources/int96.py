@@ -34,7 +34,7 @@ def exact_moments(moments: "pa.Array", nanoseconds: "pa.Array") -> "pa.Array":
     import numpy as np
     import pyarrow as pa
 
-    # Parts of an array that begin at its first value: those inside of it can be put together anew.
+    # Parts of an array that begin at its first value: those inside it can be put together again.
     rows = pa.array(np.arange(len(moments)))
     return _with_texts(moments.take(rows), nanoseconds.take(rows))
 

@@ -44,7 +44,7 @@ class Residence:
         return replace(self, home=self.homes.get(narrative, self.home), homes={})
 
 
-class LeastGroup(Definition):
+class AggregationThreshold(Definition):
     """The least group of which a figure may be known: at least `subjects` different values of the property `of`. With a
     `grain`, figures are of whole such periods only, so that none is the difference of two others."""
 
@@ -58,7 +58,7 @@ class WrittenRule(Definition):
 
     columns: tuple[str, ...] = Field(min_length=1)
     as_: Form = Field(alias="as")
-    least: LeastGroup | None = None
+    least: AggregationThreshold | None = None
     to: tuple[str, ...] = Field(min_length=1)
     for_: tuple[Purpose, ...] = Field(alias="for", min_length=1)
 
@@ -72,14 +72,14 @@ class WrittenRule(Definition):
 
 
 @dataclass(frozen=True)
-class LeavingRule:
+class EgressRule:
     """One rule: `columns` may leave in a `form` to the premises `to` for the `purposes`."""
 
     columns: tuple[str, ...]
     form: Form
     to: tuple[str, ...]
     purposes: tuple[str, ...]
-    least: LeastGroup | None
+    least: AggregationThreshold | None
     location: Location
 
     def allows(self, column: str, to: str, purpose: str | None) -> bool:
@@ -94,13 +94,13 @@ class LeavingRule:
 
 
 @dataclass(frozen=True)
-class LeavingRules:
+class EgressRules:
     """All rules of a contract, and where they stand."""
 
-    rules: tuple[LeavingRule, ...]
+    rules: tuple[EgressRule, ...]
     location: Location
 
-    def best(self, column: str, to: str, purpose: str | None) -> LeavingRule | None:
+    def best(self, column: str, to: str, purpose: str | None) -> EgressRule | None:
         """Return the rule that lets a column go in the strongest form to a place for a purpose; None: it stays."""
         found = [rule for rule in self.rules if rule.allows(column, to, purpose)]
         return max(found, key=lambda rule: STRENGTH[rule.form], default=None)
@@ -115,7 +115,7 @@ class LeavingRules:
             found |= {hashed: None} if hashed else {}
         return tuple(found)
 
-    def about(self, column: str) -> tuple[LeavingRule, ...]:
+    def about(self, column: str) -> tuple[EgressRule, ...]:
         """Return the rules that name a column, whatever the place and the purpose."""
         return tuple(rule for rule in self.rules if column in rule.columns)
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from storymesh.contract.definition import Property
 from storymesh.contract.document_reader import DocumentReader, Steps
-from storymesh.contract.leaving import LeavingRule, LeavingRules, WrittenRule
+from storymesh.contract.egress_rules import EgressRule, EgressRules, WrittenRule
 from storymesh.errors import DefinitionErrors, suggest_name
 from storymesh.language.types import Integer, Text
 
 Custom = Mapping[str, tuple[Any, Steps]]
 
 
-def read_leaving(reader: DocumentReader, custom: Custom, properties: Mapping[str, Property]) -> LeavingRules | None:
+def read_egress(reader: DocumentReader, custom: Custom, properties: Mapping[str, Property]) -> EgressRules | None:
     """Return the rules of `leaves`; None where the contract has none."""
     if "leaves" not in custom:
         return None
@@ -22,10 +22,10 @@ def read_leaving(reader: DocumentReader, custom: Custom, properties: Mapping[str
         reader.add(at, "wrong-value", words, "for instance [{columns: [booked_at], as: raw, to: [hq], for: [aml]}]")
         return None
     rules = [rule for index in range(len(value)) if (rule := _read_rule(reader, (*at, index), properties)) is not None]
-    return LeavingRules(tuple(rules), reader.document.at(*at))
+    return EgressRules(tuple(rules), reader.document.at(*at))
 
 
-def _read_rule(reader: DocumentReader, at: Steps, properties: Mapping[str, Property]) -> LeavingRule | None:
+def _read_rule(reader: DocumentReader, at: Steps, properties: Mapping[str, Property]) -> EgressRule | None:
     try:
         written = reader.document.below(*at).parse(WrittenRule)
     except DefinitionErrors as errors:
@@ -42,7 +42,7 @@ def _read_rule(reader: DocumentReader, at: Steps, properties: Mapping[str, Prope
     if written.least is not None and written.least.of not in properties:
         words = f"the least group is of '{written.least.of}', which is no property"
         reader.add((*at, "least", "of"), "unknown-property", words, suggest_name(written.least.of, properties))
-    return LeavingRule(written.columns, written.as_, written.to, written.for_, written.least, reader.document.at(*at))
+    return EgressRule(written.columns, written.as_, written.to, written.for_, written.least, reader.document.at(*at))
 
 
 def read_in_place(reader: DocumentReader, custom: Custom) -> str | None:

@@ -9,7 +9,7 @@ from storymesh.narrative.column_uses import column_uses, needed_columns
 from storymesh.narrative.typed import TypedNarrative
 
 
-def leaving_requests(residency: Residency, typed: TypedNarrative) -> dict[str, ExtractRequest]:
+def extract_requests(residency: Residency, typed: TypedNarrative) -> dict[str, ExtractRequest]:
     """Return what has to leave another premise for the cases of a narrative, by role: whether it may, the gate of
     the premise says."""
     found: dict[str, ExtractRequest] = {}
