@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def hold_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
-    """Hold the lock file `path`, which is made with its folder where it is missing; its content is left alone.
+    """Hold the lock file `path`, which is created with its folder if missing; its content is left alone.
 
     Raises TimeoutError when another holds it for `timeout_s` seconds (0: one attempt; None: wait without end).
     """
@@ -26,8 +26,8 @@ def hold_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
 
 
 def hold_lock_until_exit(path: Path) -> None:
-    """Wait until nobody holds the lock file `path`, which is made where it is missing, and hold it until this process
-    ends, whatever program it becomes."""
+    """Wait for the lock file `path`, which is created if missing, and hold it until this process ends, also across
+    `exec`."""
     from filelock import lock_descriptor
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: read only where they are regular files inside the folder that they belong to.
+"""Untrusted files: read only where they are regular files inside the folder that they belong to.
 
 A template, a contract, a source or a release may come from a stranger. A link out of its folder would copy other files
 into records, a named pipe or a device would never end, and a file may be larger than the memory.
@@ -19,7 +19,7 @@ _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 
 
 
 class InputFileRefused(StorymeshError):
-    """A file that is not read: `reason` completes "the file …"; `outside` is the folder that it leads out of."""
+    """A file that is refused: `reason` completes "the file …"; `outside` is the folder that it leads out of."""
 
     def __init__(self, path: Path, reason: str, hint: str = "", *, outside: Path | None = None) -> None:
         self.path, self.reason, self.outside = path, reason, outside
@@ -71,7 +71,7 @@ def require_inside(path: Path, root: Path) -> None:
 
 
 def _open_below(target: Path, root: Path) -> int:
-    """Return a descriptor of `target`, a path without links below `root`, neither of which may become one meanwhile."""
+    """Return a descriptor of `target`, below `root`. Neither may turn into a link meanwhile."""
     # A pipe without a writer would be waited for; the kind of what was opened is asked of the opened file itself.
     if target == root or os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
         return os.open(target, _OPEN_FLAGS)

@@ -1,4 +1,4 @@
-"""What a disk, a file or a server did not do: errors of the system and of libraries, explained for people.
+"""Outages of disks, files and servers: errors of the system and of libraries, explained for people.
 
 Libraries raise what the system said in classes of their own, or only in words; here all of them become one error.
 """
@@ -46,7 +46,7 @@ _DAMAGED_PHRASES = ("disk image is malformed", "file is not a database", "not a 
 
 
 class ResourceUnavailable(StorymeshError):
-    """A disk, a file or a server did not do its part. `transient`: it may do so in a moment."""
+    """A disk, a file or a server that is not available. `transient`: it may be soon."""
 
     def __init__(self, message: str, hint: str, *, transient: bool) -> None:
         super().__init__(message, hint)

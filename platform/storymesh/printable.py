@@ -1,4 +1,4 @@
-"""Text of somebody else on its way to a terminal or a log: what is not seen, or moves what is, is written out.
+"""Untrusted text for a terminal or a log: invisible and control characters are escaped.
 
 A terminal acts on escape sequences: they write to the clipboard, set titles, make links and overwrite lines. Characters
 that reverse the direction of text or have no width make a text look like another one. `\\x1b` as four characters does
@@ -14,7 +14,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 @lru_cache(maxsize=1)
 def _unsafe() -> re.Pattern[str]:
-    """Return the pattern of one character that is written out.
+    """Return the pattern of a character that has to be escaped.
 
     These are control characters but newline and tab, format characters (direction, no width, tags), lone surrogates,
     separators of lines and paragraphs, the variation selectors beyond those of symbols, and blank letters.
@@ -42,24 +42,24 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """Return `text` as `printable` does, with newlines written out too: it cannot begin a line of its own."""
+    """Return `text` as `printable` does, with newlines escaped too, so that it cannot start a line of its own."""
     return printable(text).replace("\n", "\\n")
 
 
 def printable_with_colours(text: str) -> str:
-    """Return `text` as `printable` does, but with its colours: for the output of a program that has some."""
+    """Return `text` as `printable` does, but keep colours: for the output of other programs."""
     parts = _COLOUR.split(text)
     colours = [*_COLOUR.findall(text), ""]
     return "".join(printable(part) + colour for part, colour in zip(parts, colours, strict=True))
 
 
 def shortened(text: str, most: int) -> str:
-    """Return `text`, cut off after `most` characters."""
+    """Return `text`, truncated after `most` characters."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def printable_json(document: str) -> str:
-    """Return a JSON document with the same characters written as JSON does, so that its values stay what they are."""
+    """Return a JSON document with the same characters as JSON escapes, which leave its values unchanged."""
     return _unsafe().sub(lambda match: _json_escape(match[0]), document)
 
 

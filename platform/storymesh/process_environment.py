@@ -1,4 +1,4 @@
-"""The environment of a process that runs what somebody else wrote: without keys, tokens and settings of others.
+"""The environment of a process that runs untrusted code: without keys, tokens and unrelated settings.
 
 What is needed to find programs, to write texts and to keep temporary files is handed on, and nothing else.
 """
@@ -18,7 +18,7 @@ _KEPT = frozenset({
 
 
 def scrubbed_environment(home: str, *, names: Collection[str] = ()) -> dict[str, str]:
-    """Return what of this process's environment such a process gets; its HOME is `home`.
+    """Return the part of this process's environment that such a process may have, with `home` as HOME.
 
     Besides what every process needs these are the variables of `names`. Python modules are found where this process
     finds them.

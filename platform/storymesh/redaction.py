@@ -1,5 +1,5 @@
-"""Secrets taken out of what is logged: passwords in addresses, the values of secret environment variables, and values
-of rows that a database quotes."""
+"""Redaction of logs: passwords in addresses, the values of secret environment variables, and row values that a database
+quotes."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def redact(text: str) -> str:
 
 
 def hide_values(message: str) -> str:
-    """Return an error of a database without the values of rows that it quotes: nobody may be allowed to see them."""
+    """Return a database's error without the row values that it quotes, which may be restricted."""
     for pattern, instead in _VALUES:
         message = pattern.sub(instead, message)
     return message

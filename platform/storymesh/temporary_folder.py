@@ -1,4 +1,4 @@
-"""Temporary folders that do not outlive their process for long: what a killed one left is removed by the next.
+"""Temporary folders that do not outlive their process for long: the next process removes those of a killed one.
 
 A process holds a lock on a file in its folder for as long as it lives, and the system releases it however that ends. So
 nobody has to guess by a process id, which may be somebody else's by now, whether a folder is still in use.
@@ -54,7 +54,8 @@ def remove_abandoned_folders(within: Path, prefix: str) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what is in the folder but its lock: whoever is killed here leaves a folder that is known for abandoned."""
+    """Remove everything in the folder but its lock, so that a folder whose removal is interrupted still counts as
+    abandoned."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""The effects of a change of contracts on those who read them: against an earlier state of the mesh, or a release"""
+"""The effects of contract changes on readers, compared with an earlier state of the mesh or a release"""

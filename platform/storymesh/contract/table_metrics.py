@@ -58,7 +58,7 @@ def measure_check(engine: Engine, check: Check, contract: Contract, files: Seque
 
 
 def reads_restricted(check: Check, contract: Contract) -> bool:
-    """Return True for a check that names a property with a restricted value."""
+    """Return True for a check that names a restricted property."""
     return not restricted_properties(contract).isdisjoint(check.properties)
 
 

@@ -1,4 +1,4 @@
-"""The rows of an anchor in parts, so that the cases of one fit into memory.
+"""The rows of an anchor, divided so that the cases of each part fit into memory.
 
 Parts are ranges of the key where it has an order that a file can be read by. Products are mostly written in an order in
 which rows that belong together lie together, and then an engine passes over the rest: parts by a hash of the key would
@@ -54,7 +54,7 @@ ALL_ROWS = AnchorPart()
 
 
 def divide_anchor(engine: Engine, anchor: "ir.Table", key: Sequence[str], rows: int, count: int) -> list[AnchorPart]:
-    """Return parts of some `rows` rows, about `count` and about alike, that have every row of the anchor once."""
+    """Return about `count` parts of similar size that together have every row of the anchor once."""
     if count == 1:
         return [ALL_ROWS]
     return list(_parts(key, _sorted_sample(engine, anchor[key[0]], rows, count), count))

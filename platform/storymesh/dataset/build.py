@@ -39,7 +39,8 @@ RULE_CHANGES: Mapping[str, str] = {
 
 
 def rule_changes_since(rules: str | None) -> list[str]:
-    """Return what has changed since these rules, `BUILD_VERSION` of their time; None: rules that have no name yet."""
+    """Return what has changed since these rules, named by the `BUILD_VERSION` of their time; None for rules without a
+    name."""
     versions = list(RULE_CHANGES)
     return [RULE_CHANGES[name] for name in versions[versions.index(rules) + 1 if rules in versions else 0 :]]
 

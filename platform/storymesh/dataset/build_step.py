@@ -1,4 +1,4 @@
-"""The steps of a build, each of which writes its files once: a file that is there is right, or it is made again.
+"""The steps of a build, each of which writes its files once: a file is complete, or it is written again.
 
 A step ends with a list of the SHA-256 of its files, `<step>.sha256` in the form of `sha256sum`. Files that are not as
 listed, because a disk or a person damaged them, are nobody's: the step runs again. One process at a time writes.
@@ -29,7 +29,7 @@ _STAGED = re.compile(r"\..+\.([0-9a-f]{12}|part-\d+\.\d+)")  # what a killed wri
 
 
 class StepSummary(BaseModel):
-    """The summary of a step for people: its rows, the count of what dropped by reason, and some of its rows.
+    """The summary of a step for people: its row count, its drops by reason, and some rows.
 
     Read back from disk, a value of the sample that JSON does not have is the text of that value.
     """
@@ -65,7 +65,7 @@ class BuildStep:
             return None
 
     def note_summary(self, summary: StepSummary) -> None:
-        """Note what there is to say of the files, which are sealed, so that nobody has to open them for it again."""
+        """Store a summary of the sealed files, so that they need not be opened for it again."""
         noted = {"of": file_digest(self.list), "summary": summary.model_dump()}
         write_atomically(self._summary_path, json.dumps(noted, default=str))
 

@@ -1,4 +1,4 @@
-"""The mesh's list of erased rows: rows that must stay out of every release because somebody has a right to that.
+"""The mesh's list of erased rows, which must stay out of every release.
 
 The list keeps digests, not keys: SHA-256 of a secret of the mesh, the product and the key. So it tells whether a row at
 hand was erased, but not which other rows were. The secret stays in the mesh's store; a release keeps only the digests,
@@ -27,7 +27,7 @@ _FILE = "forgotten.json"
 
 @dataclass(frozen=True)
 class ErasureList:
-    """The erased keys of a mesh, as digests made with its `secret`."""
+    """The erased keys of a mesh, as digests keyed with its `secret`."""
 
     secret: str
     keys: ErasedKeys

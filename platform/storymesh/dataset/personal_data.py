@@ -46,7 +46,8 @@ PERSONAL_DATA = "personal data"  # the reason for which a record is dropped, bef
 
 @dataclass(frozen=True)
 class PersonalDataReport:
-    """What the free text of a build held. `values`: `<role>.<property>` -> kind -> how many distinct values hold it."""
+    """The personal data found in the free text of a build. `values`: `<role>.<property>` -> kind -> number of distinct
+    values."""
 
     mode: str
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -84,7 +85,7 @@ def write_masked_rows(engine: Engine, typed: TypedNarrative, tables: "Mapping[st
 def personal_data_finder(
     engine: Engine, typed: TypedNarrative, tables: "Mapping[str, ir.Table]"
 ) -> PersonalDataFinder | None:
-    """Return the finder that free text of these tables is searched with, for words beside them; None: nobody looks."""
+    """Return the finder for the free text of these tables, also for texts outside them; None if nothing is searched."""
     return None if typed.narrative.dataset.personal == "off" else _make_finder(engine, typed, tables)
 
 

@@ -1,5 +1,5 @@
-"""Texts in plain spelling, for a search: what looks like a letter, digit or sign of ASCII is one, and what nobody sees
-is gone. Each sign of the plain text knows where it stands in the text that it comes from."""
+"""Texts in plain spelling, for a search: lookalikes become ASCII and invisible characters are removed. Each character
+of the plain text maps to its place in the original."""
 
 import re
 import unicodedata
@@ -35,7 +35,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True)
 class PlainText:
-    """A text in plain spelling; `places` are where its signs stand in the original, None where all are the same."""
+    """A text in plain spelling; `places` are the original places of its characters, None if they are the same."""
 
     text: str
     places: tuple[int, ...] | None
@@ -62,7 +62,7 @@ def _without_look_alikes(word: re.Match[str]) -> str:
 
 @lru_cache(maxsize=8192)
 def _plain(sign: str) -> str:
-    """Return one sign that stands for another, or the empty text for one that nobody sees."""
+    """Return the character that a lookalike stands for, or the empty text for an invisible one."""
     if sign.isascii():
         return sign
     if sign in _SIGNS:

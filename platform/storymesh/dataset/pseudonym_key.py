@@ -1,4 +1,4 @@
-"""The secret with which pseudonyms are made: from the environment, else one of the mesh's own. Never in a release.
+"""The secret key of pseudonyms: from the environment, or else the mesh's own. It is never in a release.
 
 Whoever knows the key, or guesses it, can try names until one has the pseudonym of a record.
 """

@@ -1,4 +1,4 @@
-"""The facts that the templates of a record print, what else they read, and the rows that all of it comes from."""
+"""The facts that a record's templates print, the other values that they read, and the source rows of both."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -37,7 +37,7 @@ def printed_facts(record: TypedRecord, names: Mapping[str, ir.Value], case_id: i
 
 
 def unprinted_values(record: TypedRecord, names: Mapping[str, ir.Value]) -> ir.StructValue | None:
-    """Return what decides the texts of a record and is not among its facts, as one struct; None where nothing is.
+    """Return the values that influence a record's texts and are not among its facts, as one struct; None without any.
 
     Of a row it holds whether it is there, of a list of rows how many there are.
     """
@@ -45,7 +45,7 @@ def unprinted_values(record: TypedRecord, names: Mapping[str, ir.Value]) -> ir.S
 
 
 def read_values(paths: Iterable[Path], names: Mapping[str, ir.Value | Mapping[str, ir.Value]]) -> ir.StructValue:
-    """Return what stands at some paths as one struct, as `unprinted_values` does."""
+    """Return the values at some paths as one struct, as `unprinted_values` does."""
     return _struct_of(paths, names, _read)
 
 
@@ -78,7 +78,7 @@ def _struct_of(
 
 
 def _read(value: ir.Value, branch: Mapping[str, Any]) -> ir.Value:
-    """Return what is read of a value, by the tree of paths below it."""
+    """Return the parts of a value that are read, given the tree of paths below it."""
     kind = value.type()
     if kind.is_array() and (branch or kind.value_type.is_nested()):
         if not branch and kind.value_type.is_struct():
@@ -93,7 +93,7 @@ def _read(value: ir.Value, branch: Mapping[str, Any]) -> ir.Value:
 
 
 def _printed(value: ir.Value, branch: Mapping[str, Any], key: bytes) -> ir.Value:
-    """Return what is printed of a value: all of it, its length (`#`), its pseudonym (`~`), or some properties."""
+    """Return the printed parts of a value: all of it, its length (`#`), its pseudonym (`~`), or some properties."""
     if not branch:
         return value
     if "#" in branch and len(branch) == 1:

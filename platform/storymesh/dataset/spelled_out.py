@@ -1,4 +1,4 @@
-"""Numbers and e-mail addresses that are spelled out in words, as people dictate them: `zero six, twelve, thirty four`,
+"""Numbers and e-mail addresses spelled out in words, as in dictation: `zero six, twelve, thirty four`,
 `ann dot example at mail dot com`.
 
 A net for accidents: prose has number words too, so that only a run counts which nobody writes that means an amount.
@@ -104,7 +104,7 @@ def spelled_addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _digits(words: list[str]) -> tuple[int, int]:
-    """Return how many digits words stand for, and how many of them are said one by one."""
+    """Return how many digits words stand for, and how many of them are given one by one."""
     digits = single = 0
     times, tens = 1, False
     for word in words:

@@ -1,1 +1,1 @@
-"""Answers of models held against the computed answers of a release, without a judge"""
+"""Scoring of models' answers against the computed answers of a release, without a judge"""

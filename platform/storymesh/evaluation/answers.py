@@ -1,4 +1,4 @@
-"""A file of answers, which somebody else wrote: JSON lines with `id` and `answer`, read within bounds."""
+"""A file of answers from outside: JSON lines with `id` and `answer`, read within limits."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Answers that need no model: chance, always the same action, a table of train, and the precedents of each case.
+"""Baselines, which need no model: chance, one fixed action, a table from train, and the precedents of each case.
 
 A model that is not better than the table has learned nothing that a query would not tell.
 """

@@ -74,8 +74,7 @@ def check_answer(
 
 
 def _known_of(record: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Return what is known of a case as one text: what may be looked up, and the rate of each action in the ways in
-    which it may be said."""
+    """Return the known facts of a case as one text: its context, and the rate of each action in every phrasing."""
     lines = [record["context"] or ""]
     for rate in record["rates"] or ():
         name, share = labels.get(rate["action"], rate["action"]), rate["rate"]
@@ -155,13 +154,13 @@ class KnownValues:
             self._numbers |= {abs(number), abs(number) * 100, abs(number) / 100}
 
     def has_number(self, said: str) -> bool:
-        """Return True if a known number is the one that is said, as precisely as it is said."""
+        """Return True if a known number equals the one in the answer, to the answer's precision."""
         number = Decimal(said.replace(",", ""))
         half = Decimal(1).scaleb(min(int(number.as_tuple().exponent), 0)) / 2
         return any(abs(known - number) <= half for known in self._numbers)
 
     def has_word(self, word: str) -> bool:
-        """Return True if a word stands in what is known, whatever its capitals."""
+        """Return True if a word is known, ignoring case."""
         return all(part.lower() in self._words for part in re.findall(r"[^\W_]+", word))
 
 

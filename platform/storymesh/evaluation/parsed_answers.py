@@ -1,4 +1,4 @@
-"""What free answers say: which action, how often, whether, or that there are too few cases.
+"""Free-text answers, parsed: which action, how often, whether it works, or that there are too few cases.
 
 The words that they are read by are in `phrases`. Actions are found by the labels of the contract (and their
 codes), as whole words; patterns are RE2's, which takes a time that grows with the text alone, whoever wrote it. What
@@ -35,7 +35,7 @@ class ParsedAnswers:
 
 
 def parse_answers(texts: pa.Array, actions: Mapping[str, str]) -> ParsedAnswers:
-    """Return what the answers say. A null was not answered. `actions` are code -> label, in their columns' order."""
+    """Parse answers. A null was not answered. `actions` are code -> label, in the order of their columns."""
     answered = np.asarray(pc.is_valid(texts))
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFC"))
     plain = pc.replace_substring_regex(plain, r"[*_`#>\"“”]+", " ")

@@ -1,4 +1,4 @@
-"""Answers scored: a number for each thing that can be said of them, with its interval.
+"""The scores of answers: figures with confidence intervals.
 
 Each figure is a ratio of sums over questions, so that one pass gives it and its bootstrap: components are drawn again,
 as wholes, since cases that belong together say less than as many that do not.
@@ -31,7 +31,7 @@ Scores = Mapping[str, Score]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What an answerer says of each question: Q rows. `weights` is Q x A, the probability of naming each action (0 in a
+    """The predictions for Q questions, a row each. `weights` is Q x A, the probability of naming each action (0 in a
     row for no action); `rate` and `verdict` are shares, NaN where none is said."""
 
     weights: Floats

@@ -1,4 +1,4 @@
-"""The truth behind cases, where somebody knows it, as of a generated mesh: how often each action works in each case.
+"""The true success rate of each action in each case, where it is known, as for a generated mesh.
 
 What earlier cases showed is only what can be known; the truth is what the answers are held against beside it.
 """

@@ -1,4 +1,4 @@
-"""The servers that the operator of a mesh lets contracts name: who writes a contract is not who runs it."""
+"""The servers that the operator of a mesh allows contracts to name: contract authors are not operators."""
 
 import fnmatch
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ CONNECT_S = 15
 
 @dataclass(frozen=True)
 class ServerAccess:
-    """Paths of a server mean `folder`, the domain's own, and lead out of it only into the files and folders of `read`.
+    """Paths of a server are relative to `folder`, the domain's own, and may leave it only for what `read` lists.
 
     `hosts` are the patterns of hosts that may be connected to; None: all. A server that says nothing for
     `idle_timeout_s` seconds is given up.
@@ -29,7 +29,7 @@ class ServerAccess:
     idle_timeout_s: float = IDLE_TIMEOUT_S
 
     def path(self, server: Server, written: str) -> Path:
-        """Return the path that a server names. Raises SourceUnreadable for one that nobody allows."""
+        """Return the path that a server names. Raises SourceUnreadable for one that is not allowed."""
         path = self.folder / written
         # Links are followed before: they lead wherever they like.
         if not any(path.resolve().is_relative_to(root.resolve()) for root in (self.folder, *self.read)):

@@ -46,7 +46,7 @@ class DeltaLakeTable(SelectiveTable):
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
-        """Return what each of some ways would fetch, as the log of the table and the footers of its files say."""
+        """Estimate what each way would fetch, from the table's log and its files' footers."""
         from deltalake.exceptions import DeltaProtocolError
 
         with self._translated_errors():

@@ -1,4 +1,4 @@
-"""Versions of files that nobody has to read: size and time of change, where the time tells two states apart."""
+"""Versions of files from size and modification time, where the time tells two states apart; no content is read."""
 
 import time
 from collections.abc import Iterable

@@ -70,7 +70,7 @@ class FilesTable(SelectiveTable):
         return pa.RecordBatchReader.from_batches(scanner.projected_schema, batches())
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
-        """Return what each of some ways would fetch, as the footers of the files say."""
+        """Estimate what each way would fetch, from the footers of the files."""
         if self.format != "parquet":
             return {}
         with self._store.translated_errors(), self._refused_if_damaged():

@@ -1,4 +1,4 @@
-"""The gate of a premise: a request and a policy go in, and the statement to run comes out, or a refusal.
+"""The gate of a premise: it turns a request and a policy into the statement to run, or a refusal.
 
 It trusts no check that was made before: whoever asks, with findings or without, is held to the rules of the contract on
 what the statement itself reads.
@@ -98,7 +98,7 @@ def violations(request: ExtractRequest, policy: EgressPolicy) -> Iterator[str]:
 
 
 def _uses(request: ExtractRequest) -> Iterator[tuple[str, Form, str]]:
-    """Yield each column that a request touches, the form that this takes, and how it is used, in words."""
+    """Yield each column that a request uses, the form that this needs, and a description of the use."""
     for column in request.columns:
         yield column.name, column.form, f"is asked for {column.form}"
     for condition in request.filters:

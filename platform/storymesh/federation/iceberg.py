@@ -58,7 +58,7 @@ class IcebergTable(SelectiveTable):
         return pa.RecordBatchReader.from_batches(pa.schema([reader.schema.field(name) for name in names]), batches())
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
-        """Return what each of some ways would fetch, as the manifests say."""
+        """Estimate what each way would fetch, from the manifests."""
         with self._translated_errors():
             table = self._load()
             schema = table.schema()

@@ -1,4 +1,4 @@
-"""A client of an Iceberg REST catalogue that leaves a service which says nothing: PyIceberg's own waits for ever."""
+"""A client of an Iceberg REST catalogue with a timeout: PyIceberg's own waits for ever."""
 
 from typing import Any
 

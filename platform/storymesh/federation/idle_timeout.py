@@ -1,4 +1,4 @@
-"""A limit to how long a server may say nothing: one that hangs keeps its connection open, and no library gives up."""
+"""A timeout for servers that send nothing: one that hangs keeps its connection open, and libraries wait for ever."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class IdleTimeout:
-    """Calls `end` once nobody has waited in vain for longer than `seconds`. `expired` tells that it did."""
+    """Calls `end` when the server has sent nothing for `seconds` while somebody waited; then `expired` is true."""
 
     def __init__(self, seconds: float, end: Callable[[], None]) -> None:
         self.seconds = seconds
@@ -21,7 +21,7 @@ class IdleTimeout:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """While what came is handled, nobody waits for the server."""
+        """Pause the timeout while what arrived is handled."""
         self._waiting = False
         try:
             yield

@@ -1,4 +1,4 @@
-"""Prices of moving values between two premises, each beside the others."""
+"""Relative prices of moving values between two premises."""
 
 from dataclasses import dataclass
 

@@ -158,7 +158,7 @@ class MysqlTable:
 
     @staticmethod
     def _close_at_once(connection: Any) -> None:
-        """Close the connection at once: to read what is left of a table would take as long as the table."""
+        """Close the connection without reading the rest of the table, which could take long."""
         with suppress(Exception):
             connection._force_close()
 

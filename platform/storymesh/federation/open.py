@@ -1,4 +1,4 @@
-"""Which code reads which kind of server: the one place that names them."""
+"""Opens tables of every kind of server: the one place that names them."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -1,4 +1,4 @@
-"""Which rows of a product that stays where it is are fetched for a role: the way that costs least to move.
+"""The plan for fetching a role's rows from a product that stays in place: the way that is cheapest to move.
 
 A role is linked by key, by time, or both, and its cases are known before it. So there are at most five ways: all rows,
 those of the time that the links reach, those of the keys that cases have, both, and those that each key has at the time

@@ -60,7 +60,7 @@ class EgressPolicy:
 
 
 def refusal(policy: EgressPolicy, column: str, to: str, purpose: str | None) -> tuple[str, str]:
-    """Say why a column may not go somewhere, with the place of the rule, or of what has none; and what to do."""
+    """Return why a column may not go somewhere, with the location of the rule that decides, and what to do."""
     contract, rules = policy.contract, policy.contract.leaves
     best = policy.rule_for(column, to, purpose)
     about = rules.about(column) if rules is not None else ()

@@ -176,7 +176,7 @@ class PostgresTable(SelectiveTable):
         return pa.RecordBatchReader.from_batches(schema, copy.batches(schema, self._relation)), answer
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
-        """Return what each of some ways would move, as the server's planner has it. Raises as `open_rows` does."""
+        """Estimate what each way would move, with the server's planner. Raises as `open_rows` does."""
         with self._transaction() as (cursor, source):
             listed = self._list_columns(cursor, source)
             oids = dict(listed)
@@ -291,7 +291,7 @@ class PostgresTable(SelectiveTable):
 
     @contextmanager
     def watched(self, connection: "connection") -> Iterator[IdleTimeout]:
-        """End the connection if the server says nothing for too long. Raises ResourceUnavailable then."""
+        """End the connection when the server has sent nothing for too long, and raise ResourceUnavailable."""
         limit = IdleTimeout(self._access.idle_timeout_s, lambda: cut_connection(connection))
         try:
             yield limit
@@ -346,7 +346,7 @@ def _named(values: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _is_refusal(words: str) -> bool:
-    """Return True where a server that could be reached lets nobody in; it says so in words only."""
+    """Return True if a reachable server refuses the login, which only its message says."""
     refused = "FATAL:" in words or "no password supplied" in words
     return refused and not any(phrase in words for phrase in ("starting up", "shutting down", "too many"))
 

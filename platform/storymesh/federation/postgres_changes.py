@@ -1,4 +1,4 @@
-"""The statements by which a PostgreSQL tells what has changed in a table."""
+"""The statements that ask PostgreSQL what has changed in a table."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ SLACK = "1 hour"
 
 
 def row_text(columns: Iterable[str]) -> str:
-    """Return the text that a row is known by: for each value its length and itself, or a dash."""
+    """Return the text that identifies a row: for each value its length and itself, or a dash."""
     parts = [f"coalesce(length(({column})::text)::text || ':' || ({column})::text, '-')" for column in columns]
     return " || '|' || ".join(parts)
 

@@ -29,7 +29,7 @@ class _Table(Protocol):
 
 
 class TableCopy:
-    """One COPY of a PostgreSQL, in a thread: libpq waits for the server, and nobody else waits with it."""
+    """One COPY from PostgreSQL, in a thread of its own: libpq blocks while it waits for the server."""
 
     def __init__(self, table: _Table, connection: "connection", statement: str) -> None:
         self._table = table

@@ -66,7 +66,7 @@ class SelectedColumns:
 def estimate_ways(
     cursor: Any, columns: SelectedColumns, ways: Mapping[str, RowSelection]
 ) -> dict[str, TransferEstimate]:
-    """Return what each of some ways would move; nothing of a way that the server could not select by."""
+    """Estimate what each way would move; a way that the server cannot select by is left out."""
     offered = {way: one for way, one in ways.items() if one == RowSelection() or columns.selects(one)}
     planner = _Planner(cursor, columns)
     at_any_time = {way: replace(selection, times=None) for way, selection in offered.items()}

@@ -17,7 +17,7 @@ _MAX_WORDS = 300
 
 @dataclass(frozen=True)
 class Relation:
-    """What is read of a server: the table, or else the query. Of a server of files a table is their path below it."""
+    """What is read from a server: a table, or else a query. On a file server the table is the path of the files."""
 
     server: Server
     table: str | None = None
@@ -44,8 +44,8 @@ class Relation:
         return self.unreadable(f"it is read with {what}, which is not installed", f"pip install 'storymesh[{extra}]'")
 
     def without_secrets(self, text: str) -> str:
-        """Return what a library says, on a line, without the credentials of this server, however short they are, and
-        without values of rows."""
+        """Return a library's message on one line, without this server's credentials, however short, and without row
+        values."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return redact(hide_values(re.sub(r"\s+", " ", text).strip()))[:_MAX_WORDS]

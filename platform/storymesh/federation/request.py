@@ -1,4 +1,4 @@
-"""What a narrative asks of a product at another premise: a closed form, from which the gate there makes the statement.
+"""A narrative's request to a product at another premise: a closed form, from which the gate there builds the statement.
 
 Nothing in a request is SQL. Whoever sends one can name columns of the contract and values, and combine them in the ways
 below; there is no way to write anything else, so what a statement touches is what its request says.

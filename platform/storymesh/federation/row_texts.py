@@ -1,4 +1,4 @@
-"""Rows that a driver gives as Python values, in batches of texts, which the contract casts value by value."""
+"""A driver's Python rows as batches of texts, which the contract casts value by value."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,5 @@
-"""Which rows of a table are wanted: those of some keys, of some time, and of a condition. Who cannot select gives more,
-never less."""
+"""Selections of a table's rows by keys, time and a condition. A source that cannot apply one returns more rows, never
+fewer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,7 +102,7 @@ class RowCondition:
 
 @dataclass(frozen=True)
 class RowSelection:
-    """All of these have to hold of a row; nothing: every row is wanted."""
+    """The conjunction of conditions on a row; without any, every row is selected."""
 
     bounds: tuple[TimeBounds, ...] = ()
     keys: tuple[KeySet, ...] = ()
@@ -150,7 +150,7 @@ class SelectiveTable(Protocol):
         ...
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
-        """Return what each way would move, of those that differ here, without reading a row."""
+        """Estimate what each way would move, of those that differ here, without reading a row."""
         ...
 
 

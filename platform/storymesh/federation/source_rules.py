@@ -44,9 +44,9 @@ _MAX_REPEATS = 255
 
 
 class SourceAudit(BaseModel):
-    """What the rules of a contract say of a whole table, which was not fetched: `broken` has the rows that break each
-    rule, by reason (None: fewer than may be told), `failed` the rules about the table that do not hold, in words, and
-    `unheld` those that the server could not be asked for, with why."""
+    """The audit of a whole table at its source: `broken` counts the rows that break each rule, by reason (None: fewer
+    than may be disclosed), `failed` describes the table rules that do not hold, and `unheld` the rules that the server
+    could not evaluate, with the reason."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ def columns_read(check: Check, contract: Contract) -> frozenset[str]:
 
 
 def pushdown_fault(check: Check, contract: Contract) -> str | None:
-    """Return why no server is asked for a check; None: it judges as an audit here does."""
+    """Return why a check cannot be evaluated by a server; None: it gives the same result there as here."""
     match check.test:
         case Expectation():
             return "Great Expectations looks at rows that are here"
@@ -150,7 +150,7 @@ def violation_condition(check: Check, values: Any) -> "ir.BooleanValue":
 
 
 def type_mismatch(raw: "ir.Value", kind: Type) -> "ir.BooleanValue | None":
-    """Return the condition under which a value of a server's column is none of the contract's type; None: it is one."""
+    """Return the condition under which a server's value is not of the contract's type; None: it always is."""
     import ibis
 
     given = raw.type()
@@ -196,7 +196,7 @@ def fits_family(given: str, kind: Type) -> bool:
 
 @lru_cache(maxsize=1_000)
 def pattern_for_server(pattern: str) -> str | None:
-    """Return a pattern as PostgreSQL has it; None where it might find something else there."""
+    """Translate a pattern to PostgreSQL's syntax; None where it might match something else there."""
     found, position = [], 0
     while position < len(pattern):
         match = _TOKEN.match(pattern, position)

@@ -40,9 +40,9 @@ _FRAME = 2_000  # bytes of a prompt that are ours
 
 @dataclass(frozen=True)
 class FilesPlan:
-    """What a run would do, before anything is read: how many files there are, and how many it would open. Of those
-    some may be what was read under another name. `passing` are tried again, `gone` are known from an earlier run and
-    not there; `calls` of a model would be made for at most `usd` (None: nobody has said what they cost)."""
+    """What a run would do, before anything is read: how many files there are and how many it would open, some of which
+    may be renamed ones. `passing` are tried again, `gone` are known from an earlier run and missing; `calls` of a model
+    would cost at most `usd` (None: no price is set)."""
 
     listed: int
     bytes: int
@@ -56,7 +56,8 @@ class FilesPlan:
 
 @dataclass(frozen=True)
 class FilesObserved:
-    """What there is of files: a `version` that changes with any of them (None: it cannot be told yet), and how many."""
+    """An observation of files: how many there are, and a `version` that changes with any of them (None: not known
+    yet)."""
 
     version: str | None
     files: int
@@ -83,7 +84,7 @@ class FileCollection:
         return replace(self, shard=shard, whole=self.inventory_path, inventory_path=shard.path(self.inventory_path))
 
     def source_digest(self) -> str | None:
-        """Return a digest of what the rows come from, for which no file is opened; None where it cannot be said."""
+        """Return a digest of the files that the rows come from, without opening any; None if there is none to give."""
         try:
             content = self._content_digest()
             shaping = [self._definition, self.reader_key, content]
@@ -102,7 +103,7 @@ class FileCollection:
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
     def observe(self) -> FilesObserved:
-        """Return what there is, for whoever watches the files. Raises FilesUnreachable.
+        """Observe the files for a sensor. Raises FilesUnreachable.
 
         Where the files are those of a product, its version stands for them.
         """
@@ -132,7 +133,8 @@ class FileCollection:
 
     @cached_property
     def reader_key(self) -> str:
-        """What gives equal readings of equal contents: readers, versions, options and the columns of a reading.
+        """The identity of the readers (versions, options, columns): equal contents have equal readings under an equal
+        key.
 
         Raises ReaderMissing.
         """
@@ -232,7 +234,7 @@ class FileCollection:
         return shard_inventories(self.inventory_path) if self.shard is None else []
 
     def _merge_from(self, inventory: Inventory) -> None:
-        """Take over what the shards have read; a shard begins with what the whole has read of it."""
+        """Merge what the shards have read; a shard starts from what the whole has read of it."""
         for path in self._shards:
             inventory.merge_from(path)
         if self.shard is not None and self.whole is not None and self.whole.exists():
@@ -245,13 +247,13 @@ class FileCollection:
 
     @property
     def _other_answers(self) -> tuple[Path, ...]:
-        """The stores of answers that have what is not to be paid again: those of the shards, or that of the whole."""
+        """Other stores of answers that were paid for already: those of the shards, or that of the whole."""
         inventories = self._shards if self.whole is None else [self.whole]
         return tuple(path for path in map(answers_beside, inventories) if path.exists())
 
     def extract_rows(self, engine: Engine, progress: ExtractProgress | None = None) -> RowsOfFiles:
-        """Return the rows of the files that have been read, with what a model gives of them: it is asked for what it
-        has not answered before. Raises NarratorFailed."""
+        """Return the rows of the files that have been read, with the properties that a model extracts; it is asked only
+        what it has not answered before. Raises NarratorFailed."""
         extraction = self.typed.extraction
         if extraction is None:
             return self.open_rows(engine)
@@ -270,7 +272,7 @@ class FileCollection:
         return rows
 
     def open_rows(self, engine: Engine) -> RowsOfFiles:
-        """Return what is taken from the files that have been read, without what a model gives."""
+        """Return the rows of the files that have been read, without the properties that a model extracts."""
         upstream = self.upstream.table(engine) if self.upstream is not None else None
         with Inventory(self.inventory_path, writable=False) as inventory:
             return rows_of_files(engine, inventory, self.typed, upstream)
@@ -307,8 +309,8 @@ class FileCollection:
         return FilesPlan(**fields, calls=calls, usd=usd)
 
     def _plan_calls(self, counts: Mapping[str, int]) -> tuple[int, Decimal | None]:
-        """Return of how many files a model would be asked, and what that costs at the most, all attempts counted. No
-        tokenizer makes more of a text than it has bytes."""
+        """Return about how many files a model would be asked, and the maximum cost over all attempts. No tokenizer
+        yields more tokens than bytes."""
         extraction = self.typed.extraction
         if extraction is None:
             return 0, Decimal(0)
@@ -327,7 +329,7 @@ class FileCollection:
 
 
 def _nothing_known(_: str) -> None:
-    """Know nothing of what was read before: for whoever only lists."""
+    """Report no content as known: for listings."""
 
 
 def answers_beside(inventory: Path) -> Path:
@@ -336,5 +338,5 @@ def answers_beside(inventory: Path) -> Path:
 
 
 def reason_of(file: KnownFile) -> str:
-    """Return the reason of a refused file as it is counted."""
+    """Return the reason under which a refused file is counted."""
     return f"file: {file.refused}" + (f" ({_PASSING})" if file.passing else "")

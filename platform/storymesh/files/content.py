@@ -1,4 +1,4 @@
-"""The bytes of files of a listing, from the disk or a bucket. What cannot be read has a reason, and stops nothing."""
+"""The bytes of listed files, from disk or a bucket. A file that cannot be read has a reason, and the others go on."""
 
 import errno
 import hashlib
@@ -93,7 +93,8 @@ class FolderFiles:
 
 
 class _OpenFolder:
-    """The folder that the last file was in, opened without following a link: the next file is often in it too."""
+    """The folder of the last file, opened without following links, and kept open since the next file is often in it
+    too."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -108,7 +109,7 @@ class _OpenFolder:
             os.close(self._folder)
 
     def open(self, name: str) -> BufferedReader | None:
-        """Return a regular file opened; None where a link leads there, or it is something else."""
+        """Open a regular file; None for a link or anything else."""
         folder, _, last = name.rpartition("/")
         try:
             if folder != self._name:

@@ -32,7 +32,7 @@ def _size(value: Any) -> Any:
 
 
 def _check_pattern(value: str) -> str:
-    """Refuse a pattern that means a place of one machine, of another domain, or of no known kind of storage."""
+    """Refuse a pattern for an absolute path, another domain's folder, or an unknown kind of storage."""
     scheme = urlsplit(value.replace("${", "").replace("}", "")).scheme
     if "://" in value:
         if scheme not in BUCKETS:

@@ -1,4 +1,4 @@
-"""How the path of a files definition is told from that of data: all that those need who read neither."""
+"""The suffix that tells a files definition from data, for code that reads neither."""
 
 SUFFIX = ".files.yaml"
 

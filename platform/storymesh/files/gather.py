@@ -1,4 +1,4 @@
-"""Bring the inventory of a product's files up to date: open what is new or changed, read it, and write it down.
+"""Update the inventory of a product's files: open what is new or changed, read it, and record it.
 
 What is read is written within a quarter of a second, by a thread of its own, so that whoever kills the process loses no
 more. Nothing that was read before is read again.
@@ -45,7 +45,7 @@ class FileReaders(Protocol):
 
 
 class FilesGone(StorymeshError):
-    """More files missing at once than the definition allows: nothing is concluded from it."""
+    """More files missing at once than the definition allows: none of them counts as deleted."""
 
 
 @dataclass

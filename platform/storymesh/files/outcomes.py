@@ -1,4 +1,4 @@
-"""What became of each file of a product, and what was read in one: for people who look for what is missing."""
+"""The outcome of each file of a product, and what was read in one: for people who look for what is missing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set

@@ -1,4 +1,4 @@
-"""What of the evidence of a value may be shown to people: never more than the contract lets them see of the row."""
+"""The part of a value's evidence that people may see: never more than the contract lets them see of the row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from storymesh.language.static_values import RANK
 
 
 def is_only_method_visible(contract: Contract, column: str) -> bool:
-    """Return True if of the evidence of a property no more may be shown than how it was taken: the evidence, which
-    quotes the file, is restricted or more guarded than the value."""
+    """Return True if only the method of a property's evidence may be shown: the evidence, which quotes the file, is
+    restricted or more strictly classified than the value."""
     assert contract.evidence is not None
     own, value = (contract.properties[name].classification for name in (contract.evidence, column))
     return own == "restricted" or RANK[own] > RANK[value]

@@ -1,1 +1,1 @@
-"""Hold a retold text against its story: values stay the data's, and words fail closed"""
+"""Checks of a retold text against its story: values stay the data's, and unknown words are refused"""

@@ -1,4 +1,4 @@
-"""Holds a retelling against its story, before it is accepted: the pieces, and the words between them.
+"""The check of a retelling against its story: the pieces, and the words between them.
 
 A value of a retelling is the story's own, since it is put back as it was. What is left to check are the words, and
 these fail closed: what the story does not say, and no list allows, is refused. How it works and what it cannot see:

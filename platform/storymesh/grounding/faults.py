@@ -1,4 +1,4 @@
-"""A fault of a retelling, in words that can be sent back to the model."""
+"""A fault of a retelling, worded so that it can be sent back to the model."""
 
 from dataclasses import dataclass
 from typing import Literal

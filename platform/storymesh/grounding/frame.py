@@ -1,4 +1,4 @@
-"""What stands around a retelling in an answer, found by one rule about all lines: thoughts, tags, drafts, greetings.
+"""The frame around a retelling in an answer (reasoning, tags, drafts, greetings), found by one rule about lines.
 
 Lines with a word or sign that no retelling may have part an answer into blocks. The retelling is the last block that
 has every value of the story, and of several tellings in one block the last. If no block has every value, the answer

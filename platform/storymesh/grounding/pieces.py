@@ -1,4 +1,4 @@
-"""Stories with their printed values as numbered pieces, which a model may move and not change.
+"""Stories whose printed values are numbered pieces, which a model may move but not change.
 
 A model is shown `[[3: 18 March 2024]]` and answers with `[[3]]` or the same again; what it wrote inside is only
 compared, and the piece is put back as it was. So a value of a retelling is the story's in every language.
@@ -109,8 +109,8 @@ class PlacedPiece:
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer taken apart: words between pieces and numbers of pieces, in order; and the pieces that it has not as
-    they were shown, which stand among the words as they were written."""
+    """A parsed answer: words and piece numbers in order, and the pieces that differ from how they were shown, which
+    stand among the words as written."""
 
     parts: tuple[str | int, ...]
     changed: tuple[str, ...]
@@ -149,8 +149,8 @@ def _stripped(parts: list[str | int]) -> list[str | int]:
 
 
 def read_answer(answer: str, source: GroundingSource) -> Draft:
-    """Return an answer taken apart into its words and the source's pieces. Small models copy a piece with one bracket
-    for two: with its number and its text it is no other, unless the story has brackets of its own."""
+    """Parse an answer into its words and the source's pieces. Small models write one bracket for two: number and text
+    identify the piece all the same, unless the story has brackets of its own."""
     if not any(isinstance(part, str) and "[" in part for part in source.parts):
         answer = _HALF_FENCED.sub(
             lambda match: (

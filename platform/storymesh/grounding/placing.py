@@ -1,4 +1,4 @@
-"""The rule by which values, and the words between them, stay where they belong: nothing may change places.
+"""The placement check: values, and the words between them, may not change places.
 
 Two values are *rivals* if they are of one kind and say different things; so are two words of one list of weighty words,
 and two that are in none. A retelling may tell them anywhere. What stands by one of two rivals in the story and not by
@@ -66,7 +66,7 @@ class Places:
             yield from self._mixed_rows(told)
 
     def _exchanged(self, one: str, other: str, marks: dict[str, Marks]) -> Iterator[Fault]:
-        """Yield the fault of two rivals that have changed places."""
+        """Yield a fault if two rivals have changed places."""
         both = {one, other, f"{one}{_CLOSE}", f"{other}{_CLOSE}"}
         sides = [side.get(key, _NO_MARKS) for side in (self._marks, marks) for key in (one, other)]
         for own, its, here, there in zip(*sides, strict=True):

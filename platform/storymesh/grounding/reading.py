@@ -1,4 +1,4 @@
-"""The words between pieces, read: sentences and statements, and what stands by which piece.
+"""The parsed words between pieces: sentences, statements, and the neighbours of each piece.
 
 A *statement* ends at a sign of punctuation or at a word that joins two ("and", "which"). Neutral words and common signs
 are no items. A verb whose particle has parted from it ("kam … an") is one item, where the particle stands.

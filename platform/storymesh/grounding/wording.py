@@ -1,4 +1,4 @@
-"""The words between pieces: which may stand there, what they may not turn round, and what may not be left out."""
+"""The wording check: which words may stand between pieces, may not be reversed, and may not be left out."""
 
 import re
 from collections.abc import Iterator, Sequence

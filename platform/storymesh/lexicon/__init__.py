@@ -1,1 +1,1 @@
-"""Words of a language by what they do: deny, count, bound, join or say nothing; a data file for each language"""
+"""Words by their function: negations, numbers, bounds, conjunctions and neutral words; a data file for each language"""

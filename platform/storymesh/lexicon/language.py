@@ -1,4 +1,4 @@
-"""The words of a language as the checks of a retelling and of evidence know them: a data file for each language.
+"""The word lists of a language, by which retellings and evidence are checked: a data file for each language.
 
 `neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value after them, of
 which `genitives` and `datives` may say no time or place, and those of LOOSE are bound to less; the other lists are of
@@ -62,12 +62,12 @@ class Morphology:
             self._roots.update(dict.fromkeys([first, *others], root) if first[0] != "#" else {})
 
     def key(self, word: str) -> str:
-        """Return what the forms of a word in small letters, and the words that say the same, have in common."""
+        """Return the key that the forms of a lower-case word share with its synonyms."""
         stem = self.stem(word)
         return self._roots.get(stem, stem)
 
     def stem(self, word: str) -> str:
-        """Return what the forms of a word in small letters have in common."""
+        """Return the stem that the forms of a lower-case word share."""
         for particle in self._particles:
             if word.startswith(particle) and len(word) - len(particle) >= MIN_STEM_LENGTH:
                 return particle + self._verb(word.removeprefix(particle))
@@ -81,7 +81,7 @@ class Morphology:
         return word in self._particles
 
     def finiteness(self, word: str) -> int:
-        """Return how sure it is that a word is the verb of its statement: 2 for a known verb, 1 if it ends like one."""
+        """Return the likelihood that a word is the finite verb: 2 for a known verb, 1 if it ends like one, else 0."""
         return 2 if self._known(word) else 1 if word.endswith(self._finite) else 0
 
     def _verb(self, word: str) -> str:
@@ -137,7 +137,7 @@ class Language:
         self._weights = {self.key(word): name for name in reversed(WEIGHTY) for word in lists[name]}
 
     def key(self, word: str) -> str:
-        """Return what the forms of one word have in common."""
+        """Return the key that the forms of one word share."""
         found = self._keys.get(word)
         if found is None:
             if len(self._keys) >= MAX_KEYS:
@@ -154,7 +154,7 @@ class Language:
         return self._morphology.key(plain.removesuffix("'s").removesuffix("'"))
 
     def stem(self, word: str) -> str:
-        """Return what the forms of one word in small letters have in common, apart from its family."""
+        """Return the stem that the forms of one lower-case word share, apart from its family."""
         return self._morphology.stem(word)
 
     def without_phrases(self, text: str) -> str:
@@ -167,25 +167,25 @@ class Language:
 
     @property
     def has_particles(self) -> bool:
-        """True if verbs of the language part from a particle."""
+        """True if the language has separable verbs."""
         return self._morphology.has_particles
 
     def is_particle(self, word: str) -> bool:
-        """Return True for a word that belongs to the verb before it, where it ends a statement ("kam … an")."""
+        """Return True for the particle of a separable verb, which ends a statement ("kam … an")."""
         return self._morphology.is_particle(word.lower())
 
     def finiteness(self, word: str) -> int:
-        """Return how sure it is that a word is the verb of its statement, 0 if nothing speaks for it."""
+        """Return the likelihood that a word is the finite verb of its statement, 0 if nothing suggests it."""
         if word[:1].isupper() or self.leads(word) or self.weight(word) in ("numbers", "negations"):
             return 0
         return self._morphology.finiteness(word.lower()) or int(not self.says_nothing(word))
 
     def says_nothing(self, word: str) -> bool:
-        """Return True for a word that may stand anywhere; the form counts, not what it has in common with others."""
+        """Return True for a word that is neutral anywhere; this very form counts, not its stem."""
         return word.lower().replace("’", "'") in self._lists["neutral"]
 
     def joins(self, word: str) -> bool:
-        """Return True for a word that parts two statements."""
+        """Return True for a conjunction, which separates two statements."""
         return word.lower() in self._lists["joins"]
 
     def leads(self, word: str) -> bool:
@@ -193,8 +193,8 @@ class Language:
         return word.lower() in self._lists["leads"]
 
     def is_open(self, word: str) -> bool:
-        """Return True for a word that a vocabulary may let in: none that weighs, leads, gives a reason or reaches a
-        denial."""
+        """Return True for a word that a vocabulary may allow: not one that carries weight, leads, gives a reason or
+        denies."""
         plain = word.lower().replace("’", "'")
         closed = self.weight(word) is not None or self.leads(word) or plain in self._lists["polar"]
         return word[:1].isalpha() and not closed and self.key(word) not in self.causes
@@ -248,7 +248,7 @@ def _any_of(phrases: Mapping[str, str]) -> str:
 
 
 def text_language(text: str) -> str | None:
-    """Return the code of the language that a text is in, None where it is in none that is known, or in none at all."""
+    """Return the code of the language of a text, None if it is unknown or the text is in no language."""
     words = [match[0].lower() for match, _ in zip(_WORD.finditer(text), range(_LOOKED_AT), strict=False)]
     if not words:
         return None

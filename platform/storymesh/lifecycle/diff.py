@@ -1,4 +1,4 @@
-"""What differs between two releases: records by their id, and their texts word by word.
+"""The differences between two releases: records by id, and their texts word by word.
 
 Records are compared on the engine, by a hash of each of their columns; only the samples that are shown are read whole.
 Why the two differ is in `diff_causes`.
@@ -224,7 +224,7 @@ def _compare_records(engine: Engine, old: _ConfigSide, new: _ConfigSide, columns
 def _drop_reasons(
     engine: Engine, compared: "ir.Table", other: Release, config: str, kind: ChangeKind, unknown: str
 ) -> dict[str, int]:
-    """Return why records of one release are not in the `other`, as the other's drops say, the most frequent first."""
+    """Return the reasons why records of one release are missing in the `other`, from its drops, most frequent first."""
     import ibis
 
     files = [path for path in (drops_file(other.path, name) for name in (CASE, config)) if path.is_file()]

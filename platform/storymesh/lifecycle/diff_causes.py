@@ -1,4 +1,4 @@
-"""Why two releases differ: what of their definitions, products and rules is not the same."""
+"""The causes of differences between two releases: changed definitions, products and rules."""
 
 import difflib
 from collections.abc import Iterator

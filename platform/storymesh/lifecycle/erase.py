@@ -59,7 +59,7 @@ class AffectedRelease:
 
 @dataclass(frozen=True)
 class ErasurePlan:
-    """What erasing one row means.
+    """The effects of erasing one row.
 
     `versions`: versions of the product that hold it; `current`: the one that readers see now is among them.
     `irreproducible`: releases that cannot be made again, with the reason. `rule_changes`: releases whose successors
@@ -87,7 +87,7 @@ class Succession:
 
 @dataclass(frozen=True)
 class Erasure:
-    """Where rows are erased: the store and the releases of a mesh, with the contracts of its products by their ids."""
+    """The store and releases of a mesh from which rows are erased, with the contracts of its products by id."""
 
     warehouse: Warehouse
     releases: Path

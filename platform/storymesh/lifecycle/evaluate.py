@@ -150,7 +150,7 @@ def evaluate_model(
 
 
 def unmet_demands(evaluation: EvaluationResult, least: Mapping[tuple[str, str], float]) -> list[str]:
-    """Return a sentence for each figure (task, name) that is below what is asked for, or is not there."""
+    """Return a sentence for each figure (task, name) that is below its minimum, or missing."""
     found = []
     for result in evaluation.results:
         for (task, figure), bound in least.items():

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: `results.json` for machines and `results.html` for people."""
+"""The results of an evaluation as files: `results.json` for machines and `results.html` for people."""
 
 import json
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""Expiry of old product versions that nobody needs: snapshots, data files, and what narratives made of them.
+"""Expiry of old product versions that are no longer needed: snapshots, data files, and builds made from them.
 
 A version is kept while readers see it, and while a release was made from it: only so can that release be rebuilt,
 traced and exported. Who has to get rid of a row for good lets go of those too; the releases stay readable as they are.
@@ -22,7 +22,7 @@ from storymesh.release.rewritten_records import prune_answers
 
 @dataclass(frozen=True)
 class ExpiryPlan:
-    """What would go of one product, and what stays.
+    """The versions of one product that would be removed, and those that are kept.
 
     `kept`: version -> the releases made from it; `current`: the version that readers see. `lost`: releases that can no
     longer be rebuilt, traced or exported. `quarantined` are files of rows that were refused before the last run.
@@ -44,7 +44,7 @@ class ExpiryPlan:
 def plan_expiry(
     products: Iterable[str], warehouse: Warehouse, releases: Path, *, pinned: bool = False
 ) -> list[ExpiryPlan]:
-    """Return for each product the versions that neither readers see nor a release was made from.
+    """Return for each product the versions that are neither current nor the source of a release.
 
     With `pinned`, those that releases were made from go too. Nothing is changed. A product that nobody has published is
     left out.

@@ -53,7 +53,7 @@ LogEntry = dict[str, Any]  # an object or event of the log, as OCEL writes it
 
 @dataclass(frozen=True)
 class EventLog:
-    """What the file holds. `dropped`: reason -> count of the cases that hindsight does not have."""
+    """The counts of an event log. `dropped`: reason -> number of cases that hindsight drops."""
 
     release: Release
     path: Path

@@ -1,4 +1,4 @@
-"""Taking a release out of the mesh: as a folder of one's own, or as what `datasets` loads."""
+"""Copies of a release outside the mesh: as a folder, or as loaded by `datasets`."""
 
 import shutil
 from pathlib import Path

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What a push sends: path -> bytes. `internal`: what its records print and contracts do not call public."""
+    """The content of a push: path -> bytes. `internal`: printed values that contracts do not classify as public."""
 
     release: Release
     repository: str
@@ -44,8 +44,8 @@ def plan_push(
     public: bool = False,
     current: Mapping[str, Contract] = NO_CONTRACTS,
 ) -> PushPlan:
-    """Return what would go to the repository `ORG/DATASET`, without network access. `current` are
-    the mesh's contracts: of what they and those of the release say of a value, the stricter counts.
+    """Return what would be pushed to the repository `ORG/DATASET`, without network access. `current` are the mesh's
+    contracts: the stricter of these and the release's own decides.
 
     Raises StorymeshError for a release that is not whole, or that prints internal values and is to be public, and
     WrongUsage for what is no name of a repository.
@@ -76,7 +76,7 @@ def plan_push(
 
 
 def internal_values(release: Release, current: Mapping[str, Contract]) -> tuple[str, ...]:
-    """Return what the records of a release print that its contracts do not call public."""
+    """Return the values printed by a release's records that its contracts do not classify as public."""
     import pyarrow.parquet as pq
 
     typed = read_definition_snapshot(release, current)

@@ -54,8 +54,8 @@ class RebuildResult:
 
     @property
     def rule_changes(self) -> str | None:
-        """Why the records may be others although nothing of the release is: the rules that have changed since it was
-        made, as a sentence; None where they have not."""
+        """Why the records may differ although the inputs are the same: the rules that have changed since, as a
+        sentence; None if they have not."""
         return describe_rule_changes(self.release)
 
 
@@ -108,7 +108,7 @@ def _refused_again(release: Release, refused: ReleaseRefused) -> ReleaseRefused:
 
 
 def describe_rule_changes(release: Release) -> str | None:
-    """Return by which rules the release was made and what has changed since, as a sentence; None: nothing has."""
+    """Return which rules the release was made by and what has changed since, as a sentence; None if nothing has."""
     rules, storymesh = release.manifest.rules, release.manifest.storymesh
     if rules == BUILD_VERSION:
         return None

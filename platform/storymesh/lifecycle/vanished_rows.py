@@ -1,4 +1,4 @@
-"""Rows that a product no longer has, such as those of files that were deleted: forgotten in every release at once."""
+"""Rows that a product no longer has, such as those of deleted files, erased from every release together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class VanishedRows:
 
 
 def plan_vanished(erasure: Erasure, product: str) -> VanishedRows:
-    """Find the rows that are gone, and every record that used one. Nothing is changed. Raises WrongUsage."""
+    """Find the vanished rows and every record that used one, without changing anything. Raises WrongUsage."""
     plans = [erasure.plan(product, key) for key in _vanished_keys(erasure, product)]
     used = tuple(plan for plan in plans if plan.affected)
     return VanishedRows(product, used, len(plans) - len(used))

@@ -1,4 +1,4 @@
-"""Verification of a release: everything that its files can show is computed again and compared with its manifest.
+"""Verification of a release: everything that follows from its files is recomputed and compared with its manifest.
 
 It needs the folder alone, so that whoever was given a copy can verify it. What only the cases show (components, quoted
 precedents, closings) is computed again by a rebuild.
@@ -45,7 +45,7 @@ PROMISES_OF_FILES = ("ids", "questions", "moments", "draws", "evaluation")  # of
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found of one release. `differences` from its manifest, as sentences; none: the release is whole.
+    """The verification of one release: its `differences` from the manifest, as sentences. Without any, it is intact.
 
     `lock` is the SHA-256 of its manifest, `signers` are the public keys that signed it.
     """
@@ -122,7 +122,7 @@ def verify_release(
 
 
 def _contradictions(manifest: ReleaseManifest) -> Iterator[str]:
-    """Yield where the manifest contradicts itself."""
+    """Yield the contradictions inside the manifest."""
     if not manifest.version.startswith(f"{manifest.narrative_version}-r"):
         yield (
             f"{MANIFEST}: the version {manifest.version} is not one of narrative version {manifest.narrative_version}"

@@ -1,4 +1,4 @@
-"""The addresses of models that a narrative may name: whoever runs it sends them its prompts, and a key.
+"""The model addresses that a narrative may name: running it sends them prompts and a key.
 
 An address is read by one strict pattern, so that no library below can read another host in it. A host has to be allowed
 by the mesh. This machine always is: what is sent there leaves nobody's hands.

@@ -1,4 +1,4 @@
-"""Tokens and money: estimated and reserved at their worst case before a call, counted as used after it.
+"""The budget of tokens and money: the worst case is reserved before a call, the actual use is counted after it.
 
 Tokens are estimated as characters / 4, rounded up, times SAFETY: vocabularies need 3 to 4.5 characters of English for a
 token, fewer of codes, names and other scripts. No vocabulary is fetched for it.

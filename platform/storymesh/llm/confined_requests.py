@@ -1,4 +1,4 @@
-"""The requests of a model that is asked: prompts and a key go where they were sent, or nowhere.
+"""Confinement of requests to a model: prompts and keys go to the intended address or nowhere.
 
 Each provider has an SDK of its own. Most follow redirects unless they are told otherwise, each in another way, and some
 find further keys in the environment that they send along. What they have in common are the HTTP libraries below them:

@@ -1,4 +1,4 @@
-"""Material in a prompt, marked so that a model can tell it from instructions, whatever it says."""
+"""Fences around data in a prompt, so that a model can tell it from instructions."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a narrative may say of a model: its name with its provider, and parameters that draw its words.
+"""The settings of a model that a narrative may have: its name with provider, and sampling parameters.
 
 Checked without LangChain and without anything else that asks a model, so that `storymesh check` stays quick.
 """

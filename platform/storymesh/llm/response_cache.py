@@ -1,4 +1,4 @@
-"""A cache of what models answered: what is paid once is never asked again, and it can be exported as a table.
+"""A cache of models' answers: what was paid for is not requested again, and it can be exported as a table.
 
 The live store is one SQLite file; an answer is on disk before anybody sees it, so that `kill -9` loses none. Its key
 is a digest of all that shapes the answer (model, address, parameters, schema, messages) and of nothing else.

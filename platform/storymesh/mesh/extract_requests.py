@@ -1,4 +1,4 @@
-"""What has to leave another premise for the cases of a narrative: requests, which the gate there answers."""
+"""Requests for the values that have to leave another premise for the cases of a narrative."""
 
 from typing import Literal
 
@@ -40,7 +40,7 @@ def extract_requests(residency: Residency, typed: TypedNarrative) -> dict[str, E
 
 
 def _filters(typed: TypedNarrative) -> tuple[Condition, ...]:
-    """Return what of `where` the premise of the anchor can hold, so that rows which are no cases stay there."""
+    """Return the part of `where` that the anchor's premise can apply, so that rows which are no cases stay there."""
     selection = typed.selection
     found = source_condition(selection.tree, typed.cast.anchor) if selection is not None else None
     return (found.condition,) if found is not None else ()

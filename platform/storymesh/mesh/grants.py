@@ -1,5 +1,5 @@
-"""The rights that a database has to give the user of the mesh, as SQL for whoever runs it: the columns that are read of
-a product there, and no other. So the database refuses what the gate would, once more."""
+"""The rights that the mesh's database user needs, as SQL for the database's administrator: only the columns that are
+read. So the database enforces what the gate does once more."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def read_columns(mesh: Mesh, product: str) -> tuple[str, ...]:
 
 
 def grant_statements(mesh: Mesh, product: str, user: str) -> Iterator[str]:
-    """Yield the statements that give a user the right to what is read of a product, and take every other away.
+    """Yield the statements that grant a user what is read of a product, and revoke everything else.
 
     Raises WrongUsage for a product that is read from no table of a PostgreSQL or MySQL, or that nobody reads, and
     DefinitionErrors for a narrative that has no types.

@@ -1,4 +1,4 @@
-"""What a narrative needs of products that stay where they are: fetched by role, each by what its cases can link."""
+"""The rows that a narrative needs from products in place, fetched by role: those that its cases can link."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What does not go together with rows that stay where they are: other sources, products built on them, rules of all."""
+"""Findings about products in place: conflicting sources, products built on them, and rules that nobody can check."""
 
 from collections.abc import Iterator
 

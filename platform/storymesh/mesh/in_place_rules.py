@@ -1,4 +1,4 @@
-"""The rules of a contract whose rows stay where they are: which of them are held where, and which by nobody."""
+"""The rules of a contract whose rows stay in place: where each is checked, and which are checked nowhere."""
 
 import hashlib
 from collections.abc import Iterator

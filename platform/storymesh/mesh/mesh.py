@@ -194,7 +194,7 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
 
 
 def _unread(finding: Finding) -> str | None:
-    """Return what a file that could not be read would be: a domain, a product, or the settings."""
+    """Return what an unreadable file would define: a domain, a product, or the settings."""
     parts = finding.location.path.split("/")
     match parts:
         case [name] if name == SETTINGS_FILE:

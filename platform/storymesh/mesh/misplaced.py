@@ -1,5 +1,5 @@
-"""Files that look like definitions and stand where nobody reads them (a wrong folder, a wrong suffix, nested too deep),
-and names that not every system has.
+"""Files that look like definitions but are not read (wrong folder, wrong suffix, nested too deep), and names that some
+systems do not allow.
 
 They are warnings, since a mesh may hold whatever else people keep there.
 """
@@ -148,7 +148,7 @@ def unportable_configs(narrative: Narrative) -> Iterator[Finding]:
 
 
 def _fault(name: str) -> str | None:
-    """Return what another system has against a name, None if nothing."""
+    """Return why another system does not allow a name, None if it does."""
     if _DEVICE.fullmatch(name):
         return "is the name of a device on Windows"
     if _FORBIDDEN.search(name):

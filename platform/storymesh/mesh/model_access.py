@@ -1,4 +1,4 @@
-"""Which models may be sent values of a premise: a call of a model is a leaving too."""
+"""Which models may receive values of a premise: a call of a model is egress too."""
 
 from pathlib import Path
 

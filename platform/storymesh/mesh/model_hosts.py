@@ -1,4 +1,4 @@
-"""The models that files name, held against what the settings of the mesh allow."""
+"""The models that files name, checked against the settings of the mesh."""
 
 from collections.abc import Iterator
 

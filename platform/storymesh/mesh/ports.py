@@ -1,5 +1,4 @@
-"""The contracts behind ports and casts in this mesh: the one that a product keeps, and the products that others
-read."""
+"""Resolution of ports and casts in this mesh: the contract of each product, and the products that others read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -19,7 +19,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 class PremiseLink(Definition):
-    """The line that leads out of a premise: what a gigabyte over it costs, beside those of the others."""
+    """The network link out of a premise, with its price for a gigabyte relative to the others."""
 
     price: float = Field(default=1.0, ge=0, le=1_000_000)
 

@@ -1,4 +1,4 @@
-"""Products that a domain builds on: at another premise all of one leaves, with a receipt, or none of it."""
+"""The products that a domain builds on: from another premise, all of a product comes with a receipt, or nothing."""
 
 from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.mesh.mesh import Mesh

@@ -1,4 +1,4 @@
-"""What the cases of a narrative reach of a role whose product stays where it is: keys, time, and what selects anchors.
+"""The rows of a product in place that the cases of a narrative can reach, by keys, time and the anchor's condition.
 
 It is taken from the rows of the roles that are linked before, of which only those count that cases reach themselves.
 """
@@ -38,7 +38,7 @@ _ZONES = timedelta(days=1)
 
 @dataclass(frozen=True)
 class ReachableRows:
-    """The rows of a role that cases can link, and what leaves its premise with the keys that a server is sent."""
+    """The rows of a role that cases can link, and the egress of keys that are sent to its server for that."""
 
     selection: RowSelection
     leaving: tuple[EgressRecord, ...] = ()
@@ -47,7 +47,7 @@ class ReachableRows:
 
 @dataclass(frozen=True)
 class ReachableRowFinder:
-    """What cases reach, by the rows of the `snapshots` (role -> snapshot) of the roles before."""
+    """Finds the rows that cases can reach, from the `snapshots` (role -> snapshot) of the roles linked before."""
 
     mesh: Mesh
     typed: TypedNarrative
@@ -68,7 +68,7 @@ class ReachableRowFinder:
         return ReachableRows(RowSelection(bounds, keys, times), leaving)
 
     def _anchors(self, columns: list[str]) -> ReachableRows:
-        """Return which rows of the anchor are cases, as far as its source can say it."""
+        """Return the rows of the anchor that are cases, as far as its source can decide."""
         found = self._condition
         if found is None:
             notes = () if self.typed.selection is None else ("`where` is held where cases are made",)
@@ -258,7 +258,7 @@ def _digest(keys: "pa.Table") -> str:
 
 
 def _moved(moment: datetime, by: timedelta) -> datetime | None:
-    """Return a moment moved; None where it would be out of all time."""
+    """Return a shifted moment; None if it is out of range."""
     try:
         return moment + by
     except OverflowError:

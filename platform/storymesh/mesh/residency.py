@@ -1,4 +1,4 @@
-"""Where the products of a mesh are and where its cases are made, and by which rules values leave which premise.
+"""Where the products of a mesh are, where its cases are made, and which rules govern egress from each premise.
 
 Nothing is read for that. What the rules do not allow is a finding at the line that needs it
 (`mesh/residency_findings.py`); the gate of the premise refuses it once more, when rows are to leave.

@@ -1,5 +1,5 @@
-"""What a narrative needs of other premises, held against the contracts' rules: what may not leave is a finding at the
-line that needs it."""
+"""What a narrative needs from other premises, checked against the contracts' rules: a finding at each line that needs
+what may not leave."""
 
 from collections.abc import Iterator
 

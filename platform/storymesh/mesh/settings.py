@@ -119,7 +119,7 @@ def _check_public_key(value: str) -> str:
 
 
 class ModelSettings(Definition):
-    """What holds for the language models that narratives name.
+    """The settings for the language models that narratives name.
 
     `hosts` are those to which a `base_url` may lead, besides this machine: `llm.example.com` (any port, encrypted),
     `llm.example.com:8443`, or `http://llm.internal:8000` for one that is not encrypted.
@@ -137,8 +137,8 @@ def _check_network(value: str) -> str:
 
 
 class FilesSettings(Definition):
-    """What holds for products that are made of files. `networks` are private ones, such as `10.1.0.0/16`, to which the
-    addresses in a product's column may lead; others than public ones are refused."""
+    """The settings for products that are made of files. `networks` are private ones, such as `10.1.0.0/16`, to which
+    the addresses in a product's column may lead; others than public ones are refused."""
 
     networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
 
@@ -184,7 +184,7 @@ class DbtSettings(Definition):
 
 
 class ServerSettings(Definition):
-    """What the servers that contracts name may be.
+    """The limits for servers that contracts name.
 
     `hosts` are patterns of those that may be connected to, as `*.example.com` or `db.example.com:5432`; left away, all.
     `read` are files and folders outside of the domain, relative to the mesh root, in which tables and files may lie.

@@ -1,5 +1,5 @@
-"""The part of a mesh that can run: without the domains and narratives whose files have errors, and without what is
-built on them. So the mistake of one team stops that team, and who reads from it, and nobody else.
+"""The valid part of a mesh: without the domains and narratives whose files have errors, and without what is built on
+them. So one team's mistake stops that team and its readers, and nobody else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ class ValidPart:
 
 
 def valid_part(mesh: Mesh, findings: Iterable[Finding]) -> ValidPart:
-    """Return the part of a mesh that no error of its files concerns: the whole of it where there is none.
+    """Return the part of a mesh that no error in its files affects: all of it if there is none.
 
     An error outside the files of a domain or a narrative, as in the settings, concerns everything.
     """

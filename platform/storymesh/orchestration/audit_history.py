@@ -1,4 +1,4 @@
-"""The audits that Dagster remembers: how the checks of a product came out in each run, and what was published."""
+"""The audits in Dagster's history: the results of a product's checks in each run, and what was published."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

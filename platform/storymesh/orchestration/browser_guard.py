@@ -1,4 +1,5 @@
-"""Who may ask Dagster's web server for something: its own pages, and programs; no other page in the same browser.
+"""Protection of Dagster's web server against other pages in the same browser: only its own pages and programs may use
+it.
 
 Dagster asks nobody who they are, so whatever a browser can be made to send would start jobs. A page of another site may
 send forms and plain texts anywhere, open web sockets, and make its own name lead to this machine (DNS rebinding). All
@@ -41,7 +42,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A request that is not answered, with the HTTP status and what to do."""
+    """A refused request, with the HTTP status and what to do."""
 
     status: int
     words: str

@@ -83,7 +83,8 @@ def _narratives(mesh: Mesh) -> dg.Definitions:
 
 
 def _mesh_wide(mesh: Mesh) -> dg.Definitions:
-    """Return what is there once for the whole mesh: with the narratives, or with the first domain if there are none."""
+    """Return the definitions that exist once for the mesh: in the narratives' location, or in the first domain's
+    without any."""
     from storymesh.orchestration.mesh_jobs import mesh_jobs  # with ibis, as above
 
     return dg.Definitions(
@@ -101,7 +102,7 @@ def refresh_job(mesh: Mesh, domain: str, assets: Sequence[dg.AssetsDefinition]) 
 
 
 def release_job(narrative: Narrative, assets: Sequence[dg.AssetsDefinition]) -> UnresolvedAssetJobDefinition:
-    """Return the job that cuts a release of a narrative."""
+    """Return the job that makes a release of a narrative."""
     return dg.define_asset_job(
         f"release_{narrative.name}",
         selection=dg.AssetSelection.assets(*assets),

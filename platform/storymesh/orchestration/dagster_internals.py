@@ -1,4 +1,4 @@
-"""Everything of Dagster and dagster-dbt that is not public, as seen in dagster 1.13.27 and dagster-dbt 0.29.27.
+"""All uses of private interfaces of Dagster and dagster-dbt, tested with dagster 1.13.27 and dagster-dbt 0.29.27.
 
 Nothing else imports a private module of theirs or touches a private attribute. A test holds both, and that each of
 these is still there and still needed.
@@ -136,7 +136,7 @@ def assign_free_pool_slots(instance: dg.DagsterInstance) -> None:
 
 @contextmanager
 def sleep_in_pool_waits() -> Iterator[None]:
-    """Let steps that wait for a pool sleep until they ask again.
+    """Let steps that wait for a pool sleep until their next attempt.
 
     Dagster takes the least of zero and the seconds until then, so that a waiting run keeps a processor busy. Its
     in-process execution makes its own context of pools, so that the method has to be replaced while a run lasts.
@@ -169,7 +169,7 @@ class _PersistentPool(QueuePool):
 
 @contextmanager
 def persistent_database_engines() -> Iterator[None]:
-    """Let Dagster use one engine of SQLAlchemy, and its connections, for each of its SQLite files.
+    """Make Dagster keep one SQLAlchemy engine, with its connections, for each of its SQLite files.
 
     It makes an engine and a connection for every event that it stores or looks for. Each engine compiles all its
     statements anew, each connection reads the schema: a third of the time of a run that finds everything unchanged.
@@ -218,8 +218,8 @@ def import_dagster_dbt() -> Any:
 
 
 def dbt_resource_class(hide_values: Callable[[str], str]) -> "type[DbtCliResource]":
-    """Return the resource that runs the dbt of this environment without asking it for its version, and whose
-    errors say what `hide_values` makes of them: all that it says ends in the logs of the run.
+    """Return the resource that runs this environment's dbt without querying its version. Its errors, which end up in
+    the logs of the run, pass through `hide_values`.
 
     Asking takes two seconds a domain, and the version is known.
     """

@@ -1,4 +1,4 @@
-"""The failures of steps: transient ones are retried after growing waits, those that a person has to mend fail once.
+"""The failures of steps: transient ones are retried with backoff, those that a person has to fix fail once.
 
 An error that is neither keeps its traceback.
 """
@@ -22,7 +22,7 @@ FAILED, LEFT_OUT, HINT = "failed", "left_out", "hint"
 
 @contextmanager
 def dagster_failures(attempt: int | None = None) -> Iterator[None]:
-    """Turn what a step raises into what Dagster understands; `attempt` counts from 0, and is None where none follows.
+    """Translate a step's exceptions for Dagster; `attempt` counts from 0, None means no retry.
 
     Raises dg.RetryRequested for a transient error, dg.Failure without retries for every other that is explained.
     """
@@ -43,9 +43,8 @@ def dagster_failures(attempt: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def asset_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Turn what a step of assets raises into what Dagster understands, as `dagster_failures`, and note why at the
-    assets that the step was to make, and at those of the run that are left out for it: their pages say no more than
-    that a run failed.
+    """Translate a step's exceptions as `dagster_failures` does, and note the reason at the assets that the step should
+    have made and at those skipped because of it: their pages show only that a run failed.
 
     The note is an observation, which the interface shows until the asset is made the next time.
     """
@@ -80,7 +79,7 @@ def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> Non
 
 
 def failed_run(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
-    """Return the run of which an asset's last note says that the asset failed in it."""
+    """Return the run in which an asset failed, by its last note."""
     records = instance.fetch_observations(key, limit=1).records
     note = records[0].asset_observation if records else None
     return records[0].run_id if note is not None and FAILED in note.metadata else None

@@ -1,4 +1,4 @@
-"""The Dagster instance of a mesh: where the runs of the UI and of `storymesh run` are remembered, in SQLite."""
+"""The Dagster instance of a mesh: the history of runs from the UI and `storymesh run`, in SQLite."""
 
 import os
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def hold_run_lock(home: Path, run_id: str) -> Iterator[None]:
 
 
 def is_running(home: Path) -> bool:
-    """Return True if a run is going on, or was abandoned and nobody has closed it."""
+    """Return True if a run is active, or abandoned and not closed yet."""
     return any((home / RUNNING).glob("*.lock"))
 
 

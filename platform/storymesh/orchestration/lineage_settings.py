@@ -1,4 +1,4 @@
-"""Whether the environment asks for lineage events; read also where nobody has imported Dagster."""
+"""Whether lineage events are configured; importable without Dagster."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The definitions of all code locations at once, read from the very files that Dagster's UI loads."""
+"""The definitions of all code locations together, loaded from the same files as in Dagster's UI."""
 
 import sys
 import traceback

@@ -1,4 +1,4 @@
-"""The watch over runs: each is held by a lock while its process lives, and one that was abandoned is closed."""
+"""The run monitor: each run is locked while its process lives, and abandoned runs are closed."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Samples of rows and records taken out of what Dagster remembers: they would outlive the rows that they show."""
+"""The erasure of sample rows and records in Dagster's history, where they would outlive the rows that they show."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""What Dagster remembers in SQLite: written without a wait for the disk at each event, and read without Dagster.
+"""Dagster's history in SQLite: written without waiting for the disk at each event, and readable without Dagster.
 
 Dagster opens a connection for each event and closes it again. As the last one of its file it then writes the log of
 SQLite back into the database and waits for the disk, twice an event, and a run has hundreds. It makes a database of a

@@ -1,4 +1,4 @@
-"""How a narrative makes its cases, for people: its cast, each link with its rule and counts, and single cases."""
+"""Explanations of how a narrative makes its cases: its cast, each link with its rule and counts, and single cases."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -147,8 +147,8 @@ def dropped_cases(build: Build, limit: int) -> list[DroppedCase]:
 
 @dataclass(frozen=True)
 class CaseExplanation:
-    """Everything that belongs to one case: its columns, and for each role which rows are linked, which not, and why.
-    A row of `values` that the question sees says under `_unseen` which of its values it does not see, and why."""
+    """One case explained: its columns, and for each role which rows are linked, which are not, and why. A row of
+    `values` that the question sees lists under `_unseen` the values that it does not see, and why."""
 
     values: Mapping[str, Any]
     roles: tuple[LinkExplanation, ...]

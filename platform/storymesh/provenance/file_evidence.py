@@ -21,9 +21,8 @@ from storymesh.provenance.row_values import read_rows
 
 @dataclass(frozen=True)
 class FileEvidence:
-    """Where in its file a value stands, as the product's evidence says; places count as `contract.evidence_type` has
-    it. `hidden`: quote and uri may not be shown, or nothing but `how`; a uri is also absent where it holds personal
-    data."""
+    """The place of a value in its file, from the product's evidence; places count as in `contract.evidence_type`.
+    `hidden`: quote and uri may not be shown, or nothing but `how`; a uri with personal data is absent too."""
 
     how: str | None
     sha256: str | None = None

@@ -1,4 +1,4 @@
-"""Why rows belong to one case and why others nearly do: the rule of each link, worked out for single rows.
+"""Explanations of links: why rows belong to one case and why others nearly do.
 
 The case's own expression decides, run on one anchor row; here its result is only put into words.
 """

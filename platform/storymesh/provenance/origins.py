@@ -1,4 +1,4 @@
-"""Where a printed value comes from: a row of a product, an expression and what it read, or a query that counts it.
+"""The origins of printed values: a row of a product, an expression and its inputs, or a query that counts.
 
 The interpreter says what printed a stretch of text as paths from the names of the language (`("disruption", 0,
 "title")`). Here each path is resolved to a row of a product: through facts and the outcome to what their expressions
@@ -84,7 +84,8 @@ class TracedSpan:
 
 @dataclass
 class TraceLog:
-    """What records were traced to so far: claims to be confirmed, each with the first record that makes it."""
+    """The claims that traces have made so far and that are still to be confirmed, each with the first record that makes
+    it."""
 
     readings: dict[tuple[str, str, OriginPath], tuple[Any, str]] = field(default_factory=dict)
     """(role, key of the row, steps into it) -> (value, record)."""
@@ -334,7 +335,7 @@ def path_text(path: OriginPath) -> str:
 
 
 def value_at(value: Any, steps: OriginPath) -> Any:
-    """Return what some steps lead to, or None if one of them starts from None."""
+    """Return the value at the end of some steps, or None if one of them starts from None."""
     for step in steps:
         if value is None:
             return None
@@ -343,7 +344,7 @@ def value_at(value: Any, steps: OriginPath) -> Any:
 
 
 def _enclosing_row(value: Any, steps: OriginPath) -> tuple[Any, OriginPath]:
-    """Return the row that some steps lead through and the steps left from it; without a row, what they lead to."""
+    """Return the row on the way along some steps and the remaining steps; without a row, the value at their end."""
     for index, step in enumerate(steps):
         if isinstance(value, dict) and KEY in value:
             return value, steps[index:]

@@ -1,4 +1,4 @@
-"""Single rows of the products of a build, at their versions, for what a trace has to look up."""
+"""Lookups of single rows of a build's products, at their versions, for traces."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any

@@ -173,8 +173,8 @@ class Tracer:
         return OriginResolver(self._cases, self._log, case.case_id, view, names, f"{record.config}/{case.case_id}")
 
     def confirm(self, most: int | None = None) -> dict[str, list[str]]:
-        """Return record -> what is wrong about its trace: rows that are not in the product or have other values,
-        expressions and queries with another value. Of the queries at most `most` are run, evenly spread."""
+        """Return record -> the errors of its trace: rows that are missing in the product or differ, and expressions and
+        queries with another value. At most `most` queries are run, evenly spread."""
         mistakes: dict[str, list[str]] = {}
         for record, message in (*self._log.mistakes, *self._wrong_readings(), *self._wrong_queries(most)):
             mistakes.setdefault(record, []).append(message)

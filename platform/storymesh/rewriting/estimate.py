@@ -1,4 +1,4 @@
-"""The cost of rewriting records, found without a call: what the cache holds, and what the missing answers cost."""
+"""Cost estimates for rewriting records, without a call: answers in the cache, and the cost of the missing ones."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ VERDICT_LENGTH = 16  # tokens of a judge's answer
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run would do, found without a call. `calls` are those that must be made, `reused` what the store has;
+    """The cost of a run, found without a call. `calls` are those that must be made, `reused` what the store has;
     tokens and `usd` are of one attempt for each, `worst_usd` of all attempts at their largest (null where nothing caps
     an answer). A refusal that is still to come adds calls."""
 

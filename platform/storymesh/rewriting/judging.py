@@ -1,4 +1,4 @@
-"""The second model of a narrator: what it is asked of a text that the check accepts, and what its answer decides.
+"""The judge, a narrator's second model: its request about a text that the check accepts, and the effect of its answer.
 
 With a prompt of the author it scores. Without one it is asked a single thing, whether the retelling says what the story
 does not; then only an answer that says no, in the schema, lets the text in.
@@ -48,7 +48,7 @@ MAX_ADDITIONS = 3  # of the words that a judge objects to, how many are named
 
 @dataclass(frozen=True)
 class Judgement:
-    """The score between 0 and 1 that a text got, None if it got none, and why it is kept out, None if it is not."""
+    """The judge's score between 0 and 1, if any, and the reason to reject the text, None to accept it."""
 
     score: float | None
     fault: str | None
@@ -69,7 +69,7 @@ def judge_messages(judge: ScoringModel, prompts: Messages, story: str, text: str
 
 
 def judgement_of(judge: ScoringModel, answer: ChatResponse | None) -> Judgement:
-    """Return what an answer decides, or that there is none: a judge that may keep out does so by no answer as well."""
+    """Return the judgement in an answer, or the one for no answer: a judge that may reject a text does so then too."""
     if judge.prompt is None:
         return _comparison(answer)
     score = None if answer is None else score_in_answer(answer)

@@ -1,4 +1,4 @@
-"""A refused retelling, of which the sentences at fault give way to the story's own.
+"""The mending of a refused retelling: the story's own sentences replace those at fault.
 
 Sentences of a retelling and of its story that tell the same values, or lean on the sentence before them ("She …"), are
 one unit. A unit is the model's or the story's as a whole, so that nothing is told twice and no pronoun loses what it

@@ -1,4 +1,4 @@
-"""What a model is sent beside the author's prompts, and how the text is found in its answer."""
+"""The messages to a model around the author's prompts, and the text in its answer."""
 
 import json
 import re

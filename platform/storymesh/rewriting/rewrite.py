@@ -1,4 +1,4 @@
-"""The loop that rewrites texts: it asks for what is not stored and stops before the budget is exceeded.
+"""The rewriting loop: it requests answers that are not stored, and stops before the budget is exceeded.
 
 Calls run on an event loop in a thread of their own, so that a slow reader causes no timeouts. Tasks are drawn, and
 results yielded, in the caller's thread. At most a few times `concurrency` tasks are in memory.

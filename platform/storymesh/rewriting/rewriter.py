@@ -1,4 +1,4 @@
-"""One text rewritten: asked for, checked against its facts, asked for again with what was wrong, judged, and mended."""
+"""The rewriting of one text: request, check against its facts, retry with the faults, judge, mend."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -88,13 +88,13 @@ class CheckedAnswer:
     words: str
 
     def next_messages(self, messages: Messages, reason: str) -> Messages:
-        """Return what is asked next: what was answered, and what is wrong with it, `reason` being a judge's."""
+        """Return the next request: the answer and its faults; `reason` is a judge's."""
         words = self.words if self.fault is not None else RETRY_PROMPT.format(reason=reason)
         return retry_messages(messages, self.answer, words)
 
 
 def most_kept(task: RewriteTask, found: Sequence[CheckedAnswer]) -> CheckedAnswer | None:
-    """Return the refused answer of which mending leaves most, mended; None if it leaves nothing of any."""
+    """Return, mended, the refused answer of which mending keeps most; None if it keeps nothing of any."""
     best: CheckedAnswer | None = None
     for checked in found:
         refused = checked.told is not None and checked.grounding is not None and checked.grounding.faults

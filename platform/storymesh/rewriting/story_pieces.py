@@ -1,4 +1,4 @@
-"""The values that a story prints, found by the interpreter with provenance, as the pieces that a model may move."""
+"""The values that a story prints, traced by the interpreter, as the pieces that a model may move."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""The words that a vocabulary would let in: those of refused answers that the story does not have, counted."""
+"""Vocabulary suggestions: the words in refused answers that the story does not have, counted."""
 
 from collections import Counter
 from collections.abc import Iterable

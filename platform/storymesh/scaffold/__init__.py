@@ -1,1 +1,1 @@
-"""First versions of the files that people write, drafted from their data and from contracts"""
+"""Drafts of the files that people write, from their data and from contracts"""

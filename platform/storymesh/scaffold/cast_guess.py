@@ -1,5 +1,5 @@
-"""Which products belong to the cases of an anchor, and how: by the contracts' relationships, by keys whose names match,
-and by values that all are keys."""
+"""Guesses about the cast of an anchor's cases: by the contracts' relationships, by matching key names, and by values
+that all are keys."""
 
 import re
 from collections.abc import Iterator, Mapping

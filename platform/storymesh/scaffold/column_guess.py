@@ -1,4 +1,4 @@
-"""What a column most likely is: its type and promises, from what its values are, each guess with its reason in words.
+"""Guesses about a column: its type and constraints, from its values, each with a reason.
 
 A guess never refuses a row that the data has: where some values do not fit a type, the column stays a text.
 """
@@ -60,7 +60,7 @@ class _Draft:
 
 
 def guess_column(name: str, profile: ColumnProfile) -> ColumnGuess:
-    """Return what the column of `profile` is as a property `name`."""
+    """Guess the property `name` for the column of `profile`."""
     draft = _Draft({"name": name})
     if profile.name != name:
         draft.fields["physicalName"] = profile.name

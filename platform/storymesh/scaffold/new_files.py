@@ -1,4 +1,4 @@
-"""Files that are written for people: all of them or none, and never over one that is there."""
+"""New files for people: all are written or none, and none is overwritten."""
 
 import os
 import shutil

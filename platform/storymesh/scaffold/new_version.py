@@ -1,4 +1,4 @@
-"""The next major version of a product, and the present one kept beside it until its readers have moved."""
+"""The next major version of a product, while the present one is kept until its readers have migrated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

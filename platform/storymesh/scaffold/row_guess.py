@@ -1,5 +1,5 @@
-"""What tells the rows of a table apart, and when each became true: its key, its eventTime, and which values are known
-only later, from what the values are and from what people call such columns."""
+"""Guesses about a table's rows: the key, the eventTime, and which values are known only later, from the values and from
+the usual names of such columns."""
 
 import re
 from collections.abc import Mapping, Sequence

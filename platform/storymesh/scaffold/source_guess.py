@@ -149,7 +149,7 @@ def _with_lines_above(path: Path, guess: SourceGuess) -> SourceGuess:
 
 
 def _with_header(path: Path, guess: SourceGuess, engine: Engine) -> SourceGuess:
-    """Say that no line names the columns where the first line has a value that is like those below it."""
+    """Guess that the file has no header if the first line has a value like those below it."""
     options = SourceOptions.model_validate({**guess.options.model_dump(exclude_unset=True), "header": False})
     with open_raw_rows(path, options, engine) as rows:
         batch = next(iter(rows), None)
@@ -166,7 +166,7 @@ def _with_header(path: Path, guess: SourceGuess, engine: Engine) -> SourceGuess:
 
 
 def _with_nulls(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> SourceGuess:
-    """Take for no value a word that alone keeps a column from being one of numbers or moments."""
+    """Guess that a word means null if it alone keeps a column from being numbers or moments."""
     words: dict[str, None] = {}
     blank = [text for texts in columns.values() for text in texts if text and not text.strip()]
     if blank:
@@ -206,8 +206,8 @@ def _all_match(texts: Iterable[str], pattern: str) -> bool:
 
 
 def _with_numbers(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> SourceGuess:
-    """Take the marks that make numbers of columns that are none with a point and without marks. Where not all of these
-    are written alike, each has its own."""
+    """Guess decimal and thousands marks from columns that are no plain numbers; each column has its own if they
+    differ."""
     plain = ValueForms().number_pattern
     odd = {name: texts for name, texts in columns.items() if texts and not _all_match(texts, plain)}
     pointed = any("." in text for name, texts in columns.items() if name not in odd for text in texts)
@@ -258,7 +258,7 @@ def _is_moment(text: str, format_: str) -> bool:
 
 
 def _with_dates(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> SourceGuess:
-    """Take the formats of columns of days and moments. One that is sure decides for those that could be two."""
+    """Guess the formats of date and timestamp columns. An unambiguous column decides for the ambiguous ones."""
     local = any(texts and all(map(_is_local, texts)) for texts in columns.values())
     fitting = {name: formats for name, texts in columns.items() if (formats := _formats_of(texts))}
     if not fitting or guess.options.dates:
@@ -312,7 +312,7 @@ SAMPLE_ROWS = 100
 
 
 def count_lines_above(path: Path, options: SourceOptions) -> int:
-    """Return how many lines are above the one that names the columns; 0 where no line clearly does.
+    """Return the number of lines above the header; 0 if no line clearly is one.
 
     Raises SourceUnreadable.
     """

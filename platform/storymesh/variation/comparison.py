@@ -1,4 +1,4 @@
-"""A variant held against its original: the values that both print of real cases, and when they choose other words.
+"""The comparison of a variant with its original: the values that both print for real cases, and their conditions.
 
 The rule is about values and conditions, and no guess about prose. In each case the variant prints the values that the
 original prints there, no more and no fewer: the same origins with the same text, whether its letters are capitals or
@@ -65,7 +65,7 @@ class VariantComparison:
         return tuple(dict.fromkeys(output.at for output in outputs if output.at not in seen))
 
     def faults(self, variant: CheckedTemplate) -> list[str]:
-        """Return what a variant says otherwise than the original, as sentences for whoever wrote it; empty: nothing."""
+        """Return how a variant differs from the original, as sentences for its author; empty if it does not."""
         faults = [*self._static_faults(variant)]
         if not faults:
             faults = self._case_faults(variant)

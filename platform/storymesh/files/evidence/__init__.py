@@ -1,1 +1,1 @@
-"""Whether a file says a value: by its very words, in its unit, of that row, undenied. No model is asked."""
+"""Evidence for a value in a file: stated in words, in its unit, about that row, and not negated. No model is asked."""

@@ -1,4 +1,4 @@
-"""Whether a value is the one that a property means, where a text says several: by the words beside each of them.
+"""The choice between several values in a text that a property could mean, by the words near each of them.
 
 The words are those of the property's name and title (or else its description), against those of the row's other
 properties of the same kind. Where these leave it open, the sentence counts that names the row, and then whether the
@@ -22,8 +22,8 @@ BETTER_MATCH = "the words beside another value say it better"
 
 @dataclass(frozen=True)
 class PropertyNames:
-    """What tells a property of a row from others of its kind: `names` (and title), and what describes it. `value` is
-    what the row has there."""
+    """What distinguishes a property from others of its kind: its `names` (with title) and its description. `value` is
+    the row's."""
 
     property: str
     names: str
@@ -33,9 +33,8 @@ class PropertyNames:
 
 @dataclass
 class CompetingValues:
-    """The values of one kind in one text, and which of them may be meant. `places` says where they are in a stretch of
-    the text, and whether each is a wanted one; `states` whether the text states what is at a place, `asks` whether it
-    asks it."""
+    """The values of one kind in one text, and which of them may be meant. `states` tells whether the text states what
+    is at a place, `asks` whether it asks it."""
 
     original: str
     folded: FoldedText
@@ -61,8 +60,8 @@ class CompetingValues:
         *,
         found: bool,
     ) -> str | None:
-        """Return why the value at a place is not the one that `own` means, None if it is; `found`: no model has quoted
-        it."""
+        """Return why the value at a place is not the one that `own` means, None if it is. `places` finds the values in
+        a stretch and whether each equals the expected one; `found`: no model has quoted it."""
         alike = {span: same for window in self._windows(row) for span, same in places(window)}
         spans = sorted(alike)
         words = self.beside.words(place, spans)
@@ -90,8 +89,8 @@ class CompetingValues:
         return self._undecided(rivals, found=found)
 
     def _undecided(self, rivals: Sequence[PropertyNames], *, found: bool) -> str | None:
-        """Return why a value is refused of which no word says whether it is meant, None if whoever quoted it is
-        believed: there is one property of its kind."""
+        """Return why a value is refused that no nearby word identifies; None if the quote is accepted, since only one
+        property is of its kind."""
         told = [rival.property for rival in rivals if rival.value is not None]
         if told:
             return f"no word beside it tells it from {told[0]}"
@@ -107,7 +106,8 @@ class CompetingValues:
         return count_of(names, self.beside.words(place, alike)), own, not self.original.startswith(">", line)
 
     def _windows(self, row: RowMentions) -> list[Span]:
-        """Return where a text may speak of a row: everywhere, or where it names it if there are others."""
+        """Return the stretches that may be about a row: all of the text, or those that name it if there are other
+        rows."""
         end = len(self.folded.text)
         if not row.has_others:
             return [(0, end)]
@@ -121,5 +121,5 @@ class CompetingValues:
 
 
 def is_comparable(value: object) -> bool:
-    """Return True for a value of which a text may say others: a number or a moment."""
+    """Return True for a number or a moment, of which a text may hold several."""
     return isinstance(value, int | float | Decimal | date) and not isinstance(value, bool)

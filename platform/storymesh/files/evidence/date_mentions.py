@@ -1,4 +1,4 @@
-"""The days and times of day that a text says: in figures only where they can be read in one way."""
+"""Mentions of days and times of day in a text; numeric dates count only where they are unambiguous."""
 
 import re
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class DateMention:
-    """A day with its place in a folded text; the year is None where none is said. `clock` is the time of day that
-    stands beside it, as hour, minute and second, `ahead` of UTC by some minutes."""
+    """A day that a folded text mentions; `year` is None if not given. `clock` is the time of day next to it (hour,
+    minute, second), `ahead` of UTC by some minutes."""
 
     begin: int
     end: int
@@ -21,7 +21,7 @@ class DateMention:
     ahead: int = 0
 
     def may_be(self, day: date, near: date | None) -> bool:
-        """Return True if this says `day`; without a year it does where no other year would be nearer to `near`."""
+        """Return True if this is `day`; without a year, if no other year is nearer to `near`."""
         if (self.month, self.day) != (day.month, day.day):
             return False
         if self.year is not None:

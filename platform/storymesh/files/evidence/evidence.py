@@ -1,4 +1,4 @@
-"""Whether a file says a value of a row, and where: law 10, without a model's word for it.
+"""The evidence for a row's value in a file, found without trusting a model.
 
 A value is evident where the text says it in so many words: a quote of at most one sentence that stands in the text
 exactly, or else any place that is looked for. It says the value in its unit, of this row and of no other, as it is and
@@ -28,9 +28,9 @@ Said = TypeVar("Said", NumberMention, DateMention)
 
 @dataclass(frozen=True)
 class ExpectedValue:
-    """A value of a row that a text is to say. `labels` are what people call an enum's code, `unit` as the contract has
-    it; `words` are those of the property's name, by which a bare number is found. `names` tell the property from its
-    `rivals`: the row's other properties of the same kind."""
+    """A value that is looked for in a text. `labels` are the labels of an enum's code, `unit` is the contract's;
+    `words`, from the property's name, identify a bare number. `names` tell the property from its `rivals`, the row's
+    other properties of the same kind."""
 
     name: str
     value: str | int | float | Decimal | bool | date | datetime
@@ -43,7 +43,7 @@ class ExpectedValue:
 
 @dataclass(frozen=True)
 class FoundEvidence:
-    """Where a text says a value, in its characters: as it was `quoted`, or where it was `found`."""
+    """The characters of a text that state a value: as a model `quoted` it, or where it was `found`."""
 
     how: Literal["quoted", "found"]
     begin: int
@@ -52,7 +52,7 @@ class FoundEvidence:
 
 @dataclass(frozen=True)
 class NoEvidence:
-    """A value that a text does not say. `reason`, which is counted, completes "delay_hours: …"."""
+    """A value without evidence. `reason`, which is counted, completes "delay_hours: …"."""
 
     reason: str
 
@@ -77,7 +77,7 @@ class EvidenceText:
     def find(
         self, wanted: ExpectedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
     ) -> FoundEvidence | NoEvidence:
-        """Return where the text says a value: in the quote, if it does there, or else anywhere.
+        """Return where the text states a value: in the quote if possible, else anywhere.
 
         `key` are the texts of the row's own key, `others` those of other rows that the same file has.
         """
@@ -136,8 +136,8 @@ class EvidenceText:
         return NoEvidence(fault)
 
     def _places(self, wanted: ExpectedValue, within: Span, *, found: bool) -> Iterator[Span]:
-        """Yield where the value stands inside a stretch of the folded text; a bare number that is looked for only in a
-        sentence with a word of its property."""
+        """Yield where the value stands in a stretch of the folded text; a bare number that no model quoted counts only
+        in a sentence with a word of its property."""
         match wanted.value:
             case bool():
                 return
@@ -151,7 +151,8 @@ class EvidenceText:
                     yield from self.places_of(text, within)
 
     def _alike(self, wanted: ExpectedValue, within: Span) -> Iterator[tuple[Span, bool]]:
-        """Yield where a stretch of the folded text says values of the same kind, and whether each is the wanted one."""
+        """Yield the values of the same kind in a stretch of the folded text, and whether each equals the expected
+        one."""
         if isinstance(wanted.value, date):
             for said in _inside(self._date_mentions, within):
                 yield (said.begin, said.end), self._is_day(said, wanted.value)
@@ -196,7 +197,7 @@ class EvidenceText:
         return date_mentions(self.folded.text, self.language)
 
     def _is_day(self, said: DateMention, value: date | datetime) -> bool:
-        """Return True if a text says a moment: the day with the time of day beside it, or else one of its sentence."""
+        """Return True if a mention is a moment: the day with the time next to it, or else a time in its sentence."""
         if not isinstance(value, datetime):
             return said.may_be(value, self.near)
         if said.clock is not None:
@@ -224,7 +225,7 @@ class EvidenceText:
     # --- what is wrong with a place ---
 
     def _fault(self, place: Span, wanted: ExpectedValue, row: RowMentions, *, found: bool) -> str | None:
-        """Return why the words at a place do not say the value of the row, None if they do."""
+        """Return why the words at a place are no evidence for the row's value, None if they are."""
         is_key = str(wanted.value) in row.key
         fault = self._statements.fault(place, behind=not isinstance(wanted.value, str), supposed=not is_key)
         if fault is not None or is_key:

@@ -1,4 +1,4 @@
-"""Texts in which the same words are the same signs, whatever blanks, dashes and quotation marks a program has used.
+"""Folded texts, in which equal words are equal characters whatever blanks, dashes and quotation marks were used.
 
 What a person would read as other words stays another text: letters keep their case and their script, digits their
 height (10² is not 102). Each sign knows where it stands in the text that it comes from.

@@ -1,4 +1,4 @@
-"""The words that belong to a value in a text: in its part of the sentence, or at the head of its row and column.
+"""The words that describe a value in a text: in its clause, or in the header of its row and column.
 
 "It is loaded on 1 March and arrives on 12 March" says "loaded" of the first day, and "arrives" of the other.
 """
@@ -25,7 +25,7 @@ _MAX_ROW_LENGTH = 2_000  # signs of a line of a table
 
 @dataclass(frozen=True)
 class NearbyWords:
-    """The words beside values of one text. `sentence` gives begin and end of the sentence at a place."""
+    """The words near the values of one text. `sentence` returns the bounds of the sentence at a place."""
 
     original: str
     folded: FoldedText
@@ -33,8 +33,8 @@ class NearbyWords:
     language: str
 
     def words(self, place: Span, alike: Sequence[Span]) -> list[str]:
-        """Return the words that belong to a value, in small letters; `alike` are the places of the values, ascending,
-        among which those of its sentence share the words."""
+        """Return the lower-case words that describe a value. `alike` are the places of all values, ascending: those in
+        one sentence share its words."""
         if (cells := self._in_table(place)) is not None:
             return _words(cells)
         begin, end = self.sentence(place[0])
@@ -58,13 +58,13 @@ class NearbyWords:
         return _words(left[self._last_hard_cut(left) :]) + _words(right)
 
     def _first_cut(self, text: str) -> int:
-        """Return where the part of a sentence that a text begins with ends."""
+        """Return where the first clause of a text ends."""
         sign = _CUT.search(text)
         joined = (word.start() for word in _WORD.finditer(text) if language_of(self.language).joins(word[0]))
         return min(sign.start() if sign else len(text), next(joined, len(text)))
 
     def _last_hard_cut(self, text: str) -> int:
-        """Return where the part of a sentence that a text ends with begins; a comma may stand inside of it."""
+        """Return where the last clause of a text begins; a comma may stand inside it."""
         signs = [match.end() for match in _HARD_CUT.finditer(text)]
         joined = [word.end() for word in _WORD.finditer(text) if language_of(self.language).joins(word[0])]
         return max((*signs, *joined), default=0)
@@ -72,7 +72,7 @@ class NearbyWords:
     # --- tables ---
 
     def column_unit(self, place: Span) -> str | None:
-        """Return the word for a unit in the head of the column of a place; None where there is none, or several."""
+        """Return the unit in the column header of a place; None if there is none, or several."""
         head = self._head(place)
         if head is None:
             return None
@@ -83,7 +83,7 @@ class NearbyWords:
         return units[0] if len(units) == 1 else None
 
     def _in_table(self, place: Span) -> str | None:
-        """Return what the first cell of the row and the head of the column say; None for what is in no table."""
+        """Return the row's first cell and the column header; None for a place outside tables."""
         line = self._line(place)
         if line is None:
             return None
@@ -111,7 +111,8 @@ class NearbyWords:
         return head[index]
 
     def _line(self, place: Span) -> tuple[int, list[str], int] | None:
-        """Return where the line of a place begins in the original, its cells, and which of them it is in."""
+        """Return the start of a place's line in the original, the cells of the line, and the index of the place's
+        cell."""
         at = self.folded.begins[place[0]]
         begin = self.original.rfind("\n", max(0, at - _MAX_ROW_LENGTH), at) + 1
         if not begin and at > _MAX_ROW_LENGTH:
@@ -132,7 +133,7 @@ def _words(text: str) -> list[str]:
 
 
 def count_of(wanted: Iterable[str], found: Sequence[str]) -> int:
-    """Return how many of some words are among others, in whatever form: "arrives" is in "arrival"."""
+    """Return how many of some words are among others, in any inflection: "arrives" matches "arrival"."""
     return sum(any(_is_form(word, other) for other in found) for word in wanted)
 
 
@@ -144,7 +145,7 @@ def _is_form(word: str, other: str) -> bool:
 
 @lru_cache(maxsize=4_000)
 def telling_words(text: str, code: str) -> list[str]:
-    """Return the words of a property's names that tell it from others: no units, and none that say nothing."""
+    """Return the distinctive words of a property's names: no units and no function words."""
     language = language_of(code)
     known = measures(code)
     plain = language.words("moment") | language.words("number")
@@ -156,5 +157,5 @@ def telling_words(text: str, code: str) -> list[str]:
 
 
 def _is_small(word: str, language: Language) -> bool:
-    """Return True for a word that stands beside anything. "From" and "taken" tell one day from another."""
+    """Return True for a function word. "From" and "taken" are none, since they tell one day from another."""
     return len(word) <= 2 or (len(word) <= _STEM and language.says_nothing(word) and not language.leads(word))

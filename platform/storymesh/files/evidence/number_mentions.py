@@ -1,5 +1,5 @@
-"""The numbers that a text says, exactly: what is said as a range, as a bound or as a part of something else is no such
-number. Numbers in words are read in English.
+"""Mentions of exact numbers in a text: ranges, bounds and parts of something else do not count. Number words are
+English.
 """
 
 import re
@@ -26,8 +26,8 @@ _GROUPS = re.compile(r"\d{1,3}(?:(?P<sign>[.,'])\d{3})(?:(?P=sign)\d{3})*|\d{1,2
 
 @dataclass(frozen=True)
 class NumberMention:
-    """A number with its place in a folded text, and the unit that it is said in, None where it is said in none. It is
-    not `exact` where the text says it as a bound or as an end of a range."""
+    """A number that a folded text mentions, with its unit, if it has one. It is not `exact` as a bound or an end of a
+    range."""
 
     begin: int
     end: int
@@ -155,7 +155,7 @@ def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -
 
 
 def _scaled(text: str, end: int, language: str) -> tuple[int, int]:
-    """Return how many a word or letter after a number makes of one, and where the number then ends."""
+    """Return the factor that a word or letter after a number stands for, and where the number then ends."""
     word = _LARGE_WORD.match(text, end)
     size = {**_LARGE, **_LARGER.get(language, {})}.get(word[1].lower()) if word else None
     if word is not None and size is not None:

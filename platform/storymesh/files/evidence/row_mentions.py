@@ -1,4 +1,4 @@
-"""Which row a place of a text speaks of: the one whose key its sentence or paragraph names, and no other."""
+"""The row that a place in a text is about: the one whose key its sentence or paragraph mentions, and no other."""
 
 import re
 from bisect import bisect_left
@@ -34,15 +34,15 @@ class RowText(Protocol):
 
 @dataclass
 class RowMentions:
-    """The row that a value is of: the texts of its key, and those of other rows of the file."""
+    """The mentions in a text of one row, by the texts of its key, and of other rows of the file."""
 
     text: "RowText"
     key: list[str]
     others: list[str]
 
     def fault(self, place: Span, *, found: bool) -> str | None:
-        """Return why a place does not speak of this row: its sentence names another one, or its paragraph does not
-        name this one. In a file of one row a quote need not, and a place that was `found` does if the file names it."""
+        """Return why a place is not about this row: its sentence names another one, or its paragraph does not name this
+        one. In a file of one row a quote need not name it, and for a place that was `found` the file has to."""
         if not self.key or not (self._own or self._other):
             return None
         begin, end = self.text.around(place[0], "sentence")
@@ -62,8 +62,8 @@ class RowMentions:
         return "neither sentence nor paragraph names the row"
 
     def _is_gone_on_with(self, begin: int) -> bool:
-        """Return True if the sentence before, of the same paragraph, is of this row alone, and the one at `begin` says
-        nothing of others: it goes on with it."""
+        """Return True if the previous sentence of the paragraph is about this row alone and the one at `begin` names no
+        other: it continues it."""
         first, _ = self.text.around(begin, "paragraph")
         if begin <= first:
             return False

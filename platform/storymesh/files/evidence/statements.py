@@ -1,4 +1,4 @@
-"""Whether a sentence states what it says, or denies it, asks it, or only supposes it."""
+"""Whether a sentence asserts something, or negates it, asks it, or only supposes it."""
 
 import re
 from bisect import bisect_right
@@ -34,8 +34,8 @@ class Statements:
         self._instead = re.compile(rf"\b(?:{phrases}) (?:{article})?\S{{0,3}} ?$", re.IGNORECASE)
 
     def fault(self, place: Span, *, behind: bool, supposed: bool = True) -> str | None:
-        """Return why what is said at a place is no statement, None if it is one; `behind`: also words that come later
-        deny it; without `supposed` a condition that names it is one."""
+        """Return why a place is not asserted, None if it is. `behind`: later words may negate it too; without
+        `supposed`, a condition that names it counts as asserting it."""
         if self._is_denied(place, behind=behind):
             return "the file denies it"
         if not supposed:
@@ -46,12 +46,11 @@ class Statements:
         return None
 
     def asks(self, place: Span) -> bool:
-        """Return True for a place in a question: an offer may be one, and what is stated elsewhere counts for more."""
+        """Return True for a place in a question: it may be an offer, and an assertion elsewhere counts for more."""
         return bool(_QUESTION.search(self._text, place[1], self._sentence(place[0])[1]))
 
     def _is_supposed(self, place: Span, begin: int, end: int) -> bool:
-        """Return True for what stands in a condition or depends on one: before it up to another statement, or after it
-        in the same one."""
+        """Return True for a place in a conditional clause or in the clause that depends on it."""
         before, after = self._text[begin : place[0]], self._text[place[1] : end]
         supposing = self._language.words("supposes")
         if not any(word.casefold() in supposing for word in WORD.findall(self._text, begin, end)):
@@ -69,7 +68,7 @@ class Statements:
         return any(word.casefold() in supposing for word in WORD.findall(stretch))
 
     def _is_denied(self, place: Span, *, behind: bool) -> bool:
-        """Return True where a word denies what is said at a place; `behind`: also one that comes later."""
+        """Return True if a word negates a place; `behind`: a later word may do so too."""
         begin, end = self._sentence(place[0])
         before, after = self._text[begin : place[0]], self._text[place[1] : end]
         if self._instead.search(before) or any(self._reaches(before[word.end() :]) for word in self._denying(before)):
@@ -97,7 +96,7 @@ class Statements:
                     yield word
 
     def _reaches(self, between: str) -> bool:
-        """Return True if a denial reaches over some words: not into another statement, but along a list."""
+        """Return True if a negation reaches over some words: not into another statement, but along a list."""
         if _ENDS_DENIAL.search(between):
             return False
         language = self._language

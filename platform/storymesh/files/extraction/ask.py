@@ -1,4 +1,4 @@
-"""Ask a model about files: what is stored is not asked again, what fails is asked again with what was wrong."""
+"""Ask a model about files: stored answers are reused, and failed ones are asked for again with their faults."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ class FileQuestion:
 
 @dataclass
 class FileAnswer:
-    """What came of a question: the rows that have their evidence, and what was refused of it."""
+    """The outcome of a question: the rows with evidence, and what was refused."""
 
     question: FileQuestion
     rows: list[tuple[dict[str, Any], list[dict[str, Any]]]] = field(default_factory=list)
@@ -63,7 +63,7 @@ def ask_about_files(
     usage: Usage,
     retry: RetryPolicy | None = None,
 ) -> None:
-    """Ask about each file, within limit, retries and budget, and hand over what came of it, in any order.
+    """Ask about each file, within limit, retries and budget, and pass each outcome to `take`, in any order.
 
     Raises NarratorFailed where the model cannot be asked at all; what was answered before is kept.
     """

@@ -1,4 +1,4 @@
-"""The rows of an answer, each value held against the words of its file (law 10)."""
+"""The rows of an answer, each value verified against the words of its file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class ReadContent:
 
 @dataclass
 class VerifiedRows:
-    """The rows of one answer: those whose every value has its evidence, and the faults of the others, a list for each.
+    """The rows of one answer: those with evidence for every value, and for each other row its list of faults.
 
     A fault is a reason as it is counted, "delay_hours: the quote is not in the file".
     """
@@ -57,7 +57,7 @@ class EvidenceReader:
         self._unknown = language is None and _is_foreign(content.text)
 
     def verify(self, rows: Sequence[Mapping[str, Any]], answer: str) -> VerifiedRows:
-        """Return which of the rows the file says; `answer` is the key of the answer that has them."""
+        """Verify the rows of an answer against the file; `answer` is its key."""
         proven = VerifiedRows()
         read: list[tuple[dict[str, tuple[Any, str | None]], list[str]]] = [self._read(row) for row in rows]
         keys = [self._key_texts(values) for values, _ in read]
@@ -156,7 +156,7 @@ class EvidenceReader:
         return first
 
     def _quoted(self, quote: str | None) -> tuple[int, int] | None:
-        """Return where a judgement's own quote stands, if it stands there; it proves nothing."""
+        """Return where the quote of a judged value stands, if it does; it is no evidence."""
         if quote is None:
             return None
         folded = self._texts[0].folded

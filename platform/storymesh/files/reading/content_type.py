@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: the ending of its name is what somebody called it, and decides nothing."""
+"""The type of a file by its first bytes; the suffix of its name decides nothing."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""HTML as a person sees it: without scripts, styles and what is hidden, which could tell a model what nobody reads."""
+"""The visible text of HTML: no scripts, styles or hidden parts, which could tell a model what no person reads."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Pictures: their size, whether anything can be seen on them, and the text on them where that is asked for.
+"""Pictures: their size, their quality, and on request the text on them.
 
 Brightness and contrast are the mean and the spread of grey, 0 to 1. Sharpness is the spread of the Laplacian at one
 size for all pictures: of grey at 512 pixels of the longer side, between -4 and 4 (Pech-Pacheco et al., 2000).

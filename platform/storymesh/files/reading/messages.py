@@ -1,4 +1,4 @@
-"""What goes between a pool and its readers' processes: a line's worth of JSON and some bytes, each with its length.
+"""The messages between a pool and its reader processes: JSON and bytes, each with its length.
 
 A process that has read a hostile file may be the file's own by then, so nothing that runs code is read from it, and
 what it says of a reading is made into one here or not at all.
@@ -24,7 +24,7 @@ _NO_TEXT = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
 
 
 class ConnectionEnded(Exception):
-    """The other process has gone, or says what makes no sense."""
+    """The other process has ended, or sent what is no message."""
 
 
 class Connection:

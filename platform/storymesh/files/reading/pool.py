@@ -1,4 +1,4 @@
-"""Files read by processes that a bad file cannot harm: each in bounds of memory and time, and replaced when it dies."""
+"""A pool of processes that read files: each within limits of memory and time, and replaced when it dies."""
 
 import os
 import queue
@@ -250,7 +250,7 @@ class ReaderProcess:
             process.kill()
 
     def _prepare(self, kind: Kind, options: Mapping[str, Any]) -> Refused | None:
-        """Have a process that is ready for this kind; return why there is none."""
+        """Make sure that a process is ready for this kind; return why there is none."""
         wanted = (kind, dict(options))
         if self._ready == wanted and self._process is not None:
             return None

@@ -1,4 +1,4 @@
-"""Files behind addresses of the web, as somebody's product lists them: never from a private network, never without end.
+"""Downloads of files from the URLs in a product's column: never from a private network, never without limits.
 
 An address is checked where a connection is made, so it does not matter how it was written, which name led to it, what
 that name meant a moment ago, or that another server has sent on to it.

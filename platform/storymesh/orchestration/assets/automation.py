@@ -1,4 +1,4 @@
-"""The automation of assets: each is made again as soon as one of its inputs has a new version, and only then.
+"""The automation of assets: each is rematerialized as soon as one of its inputs has a new version, and only then.
 
 An asset's data version is the digest of its content, that of a raw file is noted by the sensors of `sources`, and
 Dagster keeps with each result the versions of its inputs. Both are compared as they stand, so that nothing is lost
@@ -27,7 +27,7 @@ Condition = dg.AutomationCondition[Any]  # of assets; Dagster types its own for 
 
 
 class InputsChanged(Condition):
-    """True of an asset whose inputs have other versions now than those that it was made from.
+    """True for an asset whose inputs have changed versions since it was made.
 
     With `definition` also of one that was made by another definition, or never.
     """
@@ -58,8 +58,8 @@ class InputsChanged(Condition):
 
 
 class NotYetRequested(Condition):
-    """True until a run was requested on the versions that there are now, or the asset failed in the very run that made
-    the newest of them: what failed on them would fail again."""
+    """True until a run was requested for the present versions, or the asset failed in the run that made the newest of
+    them: it would fail again."""
 
     @property
     def description(self) -> str:
@@ -84,7 +84,7 @@ class NotYetRequested(Condition):
 
 
 def remade_with_inputs(in_mesh: dg.AssetSelection | None = None, *, definition: bool = False) -> Condition:
-    """Return the condition of an asset that is made again when an input has changed, or in one run with its inputs.
+    """Return the condition of an asset that is rematerialized when an input has changed, or in one run with its inputs.
 
     It waits until its inputs are there and no run makes them: all of them, or those `in_mesh`. With `definition` a new
     definition counts as a change as well.
@@ -101,7 +101,7 @@ def remade_with_inputs(in_mesh: dg.AssetSelection | None = None, *, definition: 
 
 
 def automation_sensor(name: str, assets: Sequence[dg.AssetsDefinition]) -> dg.AutomationConditionSensorDefinition:
-    """Return the sensor that looks at the assets of one location every half minute and starts runs."""
+    """Return the sensor that evaluates the assets of one location every half minute and starts runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # conditions of one's own are evaluated where they are defined
         return dg.AutomationConditionSensorDefinition(

@@ -1,4 +1,4 @@
-"""The `dbt build` of a domain, which a run of the whole mesh begins ahead of the step that waits for it.
+"""The `dbt build` of a domain, which a run of the whole mesh starts before the step that needs it.
 
 Such a run executes its steps one after another, while dbt works in a process of its own: that begins as soon as all
 that the models read has been made, and the steps before its own go on beside it. What it says is kept until that step,
@@ -120,7 +120,7 @@ def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_W
 
 @contextmanager
 def early_dbt_builds(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Within it, a run of the job, which makes the whole mesh in this process, begins each build as early as it can.
+    """Start each build of a run of the job, which makes the whole mesh in this process, as early as possible.
 
     A build that no step has taken when it ends, since somebody stopped the run, is ended too.
     """
@@ -135,12 +135,12 @@ def early_dbt_builds(mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInst
 
 
 def take_early_build(domain: str) -> "tuple[DbtBuild, DbtCliInvocation] | None":
-    """Return the build of the domain that has begun ahead of its step, for that step; None where none has."""
+    """Return the domain's build that was started early, for the step that needs it; None if there is none."""
     return None if _ahead is None else _ahead.begun.pop(domain, None)
 
 
 class _EarlyBuilds:
-    """The builds of one run that have begun and that no step has taken yet: `begun`."""
+    """The builds of one run that were started early and that no step has taken yet (`begun`)."""
 
     def __init__(self, mesh: Mesh, job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str) -> None:
         self._mesh = mesh
@@ -152,7 +152,7 @@ class _EarlyBuilds:
         self.begun: dict[str, tuple[DbtBuild, DbtCliInvocation]] = {}
 
     def on_log_entry(self, entry: dg.EventLogEntry) -> None:
-        """Begin what can begin after an event of the run."""
+        """Start the builds that an event of the run makes possible."""
         event = entry.dagster_event
         if event is None:
             return
@@ -172,11 +172,11 @@ class _EarlyBuilds:
                     _LOG.debug("dbt of '%s' could not begin ahead of its step", domain, exc_info=True)
 
     def _is_busy(self) -> bool:
-        """Return True while a build goes on: there is memory and a core for one beside the run."""
+        """Return True while a build is running: there is memory and a core for only one beside the run."""
         return any(invocation.process.poll() is None for _, invocation in self.begun.values())
 
     def _begin(self, domain: str) -> None:
-        """Begin the build of a domain, where there is something to build and nobody else is at its database."""
+        """Start a domain's build, if there is something to build and nobody else uses its database."""
         if not claim_pool_slot(self._instance, self._run_id, dbt_step(domain), dbt_pool(domain)):
             return
         mesh, manifest = self._mesh, dbt_manifest(self._mesh, domain)
@@ -193,7 +193,7 @@ class _EarlyBuilds:
         self.begun[domain] = build, invocation
 
     def close(self) -> None:
-        """End what no step has taken, since the run ended before."""
+        """End the builds that no step has taken before the run ended."""
         for _, invocation in self.begun.values():
             invocation.process.terminate()  # which is handed on to dbt
         for _, invocation in self.begun.values():
@@ -205,7 +205,7 @@ class _EarlyBuilds:
 
 
 def _reads_little(mesh: Mesh, domain: str) -> bool:
-    """Return True if a domain's models can read so little that there is memory for dbt beside any other step."""
+    """Return True if a domain's models read so little that dbt fits in memory beside any other step."""
     if (allowed := allowed_paths(domain, mesh.store)) is None:
         return False
     files = (file for path in allowed for file in (path.rglob("*") if path.is_dir() else [path]))
@@ -213,7 +213,7 @@ def _reads_little(mesh: Mesh, domain: str) -> bool:
 
 
 class _BufferedLines:
-    """The output of a process, read before anybody asks for it, so that the process need not wait."""
+    """The buffered output of a process, which never has to wait for its reader."""
 
     def __init__(self, output: IO[bytes]) -> None:
         self.closed = False

@@ -145,7 +145,7 @@ def _names(context: dg.AssetExecutionContext) -> list[str]:
 def results_before(
     context: dg.AssetExecutionContext,
 ) -> list[dg.MaterializeResult[Any] | dg.AssetCheckResult] | None:
-    """Return what the last build told of the selected models and their checks; None where one was not told."""
+    """Return the last build's results for the selected models and their checks; None if one is missing."""
     results: list[dg.MaterializeResult[Any] | dg.AssetCheckResult] = []
     # Dagster wants what a model reads before the model.
     reads = {key: context.assets_def.asset_deps[key] for key in context.selected_asset_keys}

@@ -1,5 +1,4 @@
-"""What people see in Dagster of the files that a product is made of: figures from run to run, and values with the words
-of the file that say them."""
+"""Dagster's metadata about the files of a product: figures for each run, and sample values with their evidence."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 def gathered_files(
     key: dg.AssetKey, version: str | None, summary: "GatheredSummary", contract: Contract, snapshot: "Snapshot | None"
 ) -> dg.AssetMaterialization:
-    """Return what Dagster is told of files after a run has read them, with some values of what was published of them.
-    What is a number has a plot of its history. The files are those of `version`, as they were noticed."""
+    """Return the metadata of the files after a run has read them, with some published values. Dagster plots the history
+    of numbers. The files are those of the observed `version`."""
     metadata: dict[str, Any] = {
         "files": summary.files,
         "files_with_rows": summary.with_rows,
@@ -54,8 +53,8 @@ def gathered_files(
 
 
 def evidence_sample(files: Sequence[str], contract: Contract) -> str:
-    """Return some values of published rows with how the files say them, as a Markdown table: never more than the
-    contract lets people see; empty where the contract has no evidence, or there is no row."""
+    """Return sample values of published rows with their evidence, as a Markdown table: never more than the contract
+    lets people see; empty without evidence or rows."""
     if contract.evidence is None or contract.evidence in (masked := restricted_properties(contract)):
         return ""
     told = [

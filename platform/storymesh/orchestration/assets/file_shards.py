@@ -1,4 +1,4 @@
-"""The files of a product in shards, each a static partition: several machines read them, and then it is published."""
+"""The shards of a product's files as static partitions: several machines read them before the product is published."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from storymesh.product.publish_files import read_shard
 
 
 def shard_count(mesh: Mesh, product: Product) -> int | None:
-    """Return in how many shards the files of a product are read; None for one that is not read in shards."""
+    """Return the number of shards in which the files of a product are read; None without shards."""
     if product.source is None or not is_files_source(product.source):
         return None
     return read_files_source(mesh.domain_folder(product.domain) / product.source, mesh.root).file.shards

@@ -1,4 +1,4 @@
-"""What people see of an asset in Dagster: owners, tags, columns, samples and counts."""
+"""Dagster's metadata about assets: owners, tags, columns, samples and counts."""
 
 import re
 import warnings
@@ -88,7 +88,7 @@ def code_references(root: Path, locations: Mapping[str, Location]) -> dg.CodeRef
 
 
 def definition_metadata(root: Path, product: Product, contract: Contract) -> dict[str, Any]:
-    """Return what the page of a product's asset shows of its files and of its contract."""
+    """Return the metadata of a product's asset about its files and its contract."""
     return {
         "dagster/column_schema": column_schema(contract),
         "dagster/code_references": code_references(root, {"contract": contract.location, "product": product.location}),

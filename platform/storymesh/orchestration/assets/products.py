@@ -135,13 +135,13 @@ def _check_specs(contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheck
 
 
 def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
-    """Return what a domain builds on that is made in the mesh: products and its own models, not its raw files."""
+    """Return the upstream assets of a domain that the mesh makes: products and its own models, not its raw files."""
     made = dg.AssetSelection.key_prefixes([domain, MODELS], [domain, SHARDS])
     return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | made
 
 
 def pool_of_product(product: Product) -> str:
-    """Return the pool of a product: it has one writer, and a dbt model is read while nobody writes its database."""
+    """Return the pool of a product: it has one writer, and a dbt model is not read while its database is written."""
     return dbt_pool(product.domain) if product.is_model else f"{product.domain}_{product.name}"
 
 
@@ -217,7 +217,7 @@ def _publish_files(
 
 
 def _upstream(mesh: Mesh, product: Product) -> list[dg.AssetKey]:
-    """Return what holds the rows, and, where it is no model, which has them itself, the input ports."""
+    """Return the assets that the rows come from: the dbt model, or else the source and the input ports."""
     if product.is_model:
         return [model_key(product.domain, product.name)]
     shards = [shards_key(product.id)] if shard_count(mesh, product) is not None else []
@@ -235,7 +235,7 @@ def _description(product: Product, contract: Contract) -> str:
 
 
 def _check_results(publication: Publication, contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """Yield the result of every check that the audit came to."""
+    """Yield the result of every check that the audit reached."""
     names: dict[tuple[Any, ...], list[str]] = {}
     for name, check in checks_by_name(contract).items():
         names.setdefault((check.name, check.properties, check.location), []).append(name)
@@ -258,8 +258,8 @@ def _check_results(publication: Publication, contract: Contract, key: dg.AssetKe
 def _results_of_refusal(
     error: StorymeshError, publication: Publication | None, contract: Contract, key: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield the results of checks where nothing is published: why, what the audit came to, and of the other checks that
-    nobody looked, for else Dagster says of each that it failed."""
+    """Yield the results of checks when nothing is published: the reason, the audited checks, and the others as not
+    evaluated, which Dagster would otherwise show as failed."""
     left = {*checks_by_name(contract), VOLUME}
     for result in _check_results(publication, contract, key) if publication is not None else ():
         left.discard(str(result.check_name))

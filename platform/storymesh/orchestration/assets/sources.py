@@ -1,4 +1,4 @@
-"""Raw files as external assets. The version of one is a digest of its content, so that new content is noticed.
+"""Raw files as external assets, whose version is the digest of their content.
 
 A digest is computed again only where the size or the time of a file has changed.
 """
@@ -181,7 +181,7 @@ def raw_file_updates(
     settled_s: float = 0.0,
     unseen: MutableMapping[str, str] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
-    """Yield an update of each raw file whose content is not what Dagster last saw: its owner has made it anew.
+    """Yield an update of each raw file whose content has changed since Dagster last saw it.
 
     A file that was written to within the last `settled_s` seconds waits for the next call. What cannot be looked at is
     added to `unseen`, source -> why; the step that reads it says the same.
@@ -229,8 +229,8 @@ _LISTING_SHARE = 50
 def _collection_updates(
     mesh: Mesh, domain: str, key: dg.AssetKey, source: str, instance: dg.DagsterInstance, *, sparing: bool
 ) -> Iterator[dg.AssetMaterialization]:
-    """Yield an update of the files that a definition means, if they are not what Dagster last saw. Raises what
-    `FileCollection.observe` raises.
+    """Yield an update of the files of a definition, if they have changed since Dagster last saw them. Raises as
+    `FileCollection.observe` does.
 
     Listing many takes long, so whoever is `sparing` spends at most one part in `_LISTING_SHARE` of the time on it.
     """

@@ -1,4 +1,5 @@
-"""What dbt builds, publications and records are made from: to ask whether anything has changed since the last ones.
+"""The input states of dbt builds, publications and records, which tell whether anything has changed since the last
+ones.
 
 The steps ask before they make something. Whoever wants to know whether there is anything to do asks the same, without
 Dagster.

@@ -1,4 +1,4 @@
-"""What was fetched for a narrative of products that stay where they are, as metadata of its cases."""
+"""The transfers from products in place, as metadata of a narrative's cases."""
 
 from typing import Any
 

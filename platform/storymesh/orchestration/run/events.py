@@ -1,4 +1,4 @@
-"""What happens in a run, as small values. How they look is for the listener to decide."""
+"""The events of a run, as small values; listeners decide how to show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class StepStart:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """How far a phase of a step has come; `rows` is None where nothing is counted."""
+    """The progress of a phase of a step; `rows` is None where nothing is counted."""
 
     step: str
     phase: str
@@ -46,7 +46,7 @@ class StepSuccess:
 
 @dataclass(frozen=True)
 class StepRetry:
-    """A step failed for a reason that passes; it is tried again in `seconds`."""
+    """A step failed for a transient reason; it is retried in `seconds`."""
 
     step: str
     message: str

@@ -144,7 +144,7 @@ def _closing_abandoned_runs(instance: dg.DagsterInstance) -> Iterator[None]:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let a closed terminal or a supervisor end the run as Ctrl-C does, so that none of it counts as going on."""
+    """Treat a closed terminal or a supervisor's signal like Ctrl-C, so that nothing counts as still running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A note of the last run that went through: what it made, under which definitions, and as what Dagster remembers it."""
+"""A note of the last successful run: what it made, from which definitions, and its id in Dagster."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ class LastRun(BaseModel):
 
 
 def begin_run(mesh: Mesh) -> None:
-    """Forget the last run: what this one leaves behind is not known before it has ended."""
+    """Forget the last run, since this one's result is not known before it has ended."""
     _path(mesh).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What came of a run: of each product, of each narrative, and as a whole."""
+"""The outcome of a run: for each product, each narrative, and as a whole."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ProductOutcome:
 
 @dataclass(frozen=True)
 class NarrativeOutcome:
-    """What came of one narrative.
+    """The outcome of one narrative.
 
     `drops` (what -> reason -> count) and `configs` (config -> split -> rows) are the release's; both are empty where
     it was not released in this run. `warnings` say why its splits may not show the same world.
@@ -48,7 +48,7 @@ class NarrativeOutcome:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came of the run; `failures` by the key of their step in Dagster."""
+    """The outcome of a run; `failures` by the key of their step in Dagster."""
 
     run_id: str
     success: bool

@@ -1,4 +1,4 @@
-"""Finds out that a run would find everything as it was, before Dagster is imported, which takes longer than to look.
+"""Detects that a run would change nothing, without importing Dagster, which takes longer than the detection.
 
 The states are asked that the steps of a run ask. What they do not tell is for the run to find out: then there is no
 answer here, and it begins.
@@ -35,7 +35,7 @@ from storymesh.release.signature import signing_key
 
 
 def find_unchanged_run(mesh: Mesh, terms: Sequence[RunTerm]) -> RunOutcome | None:
-    """Return the outcome of a run that would find everything unchanged; None: only a run can tell.
+    """Return the outcome of a run that would change nothing; None if only a run can tell.
 
     The arguments are those of `execute_run`. The id is that of the last run: Dagster hears nothing of this.
     """
