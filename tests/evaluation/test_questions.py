@@ -104,7 +104,7 @@ def test_a_word_is_found_in_every_text_whose_plain_form_holds_it() -> None:
     letters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
     marked = [f"{letter}{chr(mark)}" for letter in ascii_letters for mark in range(0x300, 0x370)]
     with open_engine() as engine:
-        plain = word_screen._plain(ibis._["text"])
+        plain = word_screen._normalize(ibis._["text"])
         texts = engine.materialize(pa.table({"text": [*letters, *marked]}))
         few = engine.materialize(texts.filter(plain.re_search("[a-z0-9]")))
         for word in ascii_lowercase + digits:

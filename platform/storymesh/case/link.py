@@ -46,13 +46,13 @@ def link_cases(
 def key_text(parts: Sequence[ir.Value]) -> ir.StringValue:
     """Return a key as text, different for different keys: the parts of a compound key are joined by `/` and escaped as
     in a JSON Pointer (RFC 6901), `~` as `~0` and `/` as `~1`. A key of one part stays as it is."""
-    text, *others = [part.cast("string") if len(parts) == 1 else _escaped(part) for part in parts]
+    text, *others = [part.cast("string") if len(parts) == 1 else _escape_part(part) for part in parts]
     for other in others:
         text = text.concat("/", other)
     return text
 
 
-def _escaped(part: ir.Value) -> ir.StringValue:
+def _escape_part(part: ir.Value) -> ir.StringValue:
     return part.replace("~", "~0").replace("/", "~1") if part.type().is_string() else part.cast("string")
 
 
@@ -93,13 +93,15 @@ class _Linker:
         self.narrow: dict[str, ir.Table] = {}
 
     def row(self, role: Role, table: ir.Table, known: ir.Value, prefix: str = "") -> ir.StructValue:
-        fields = {column: self._pseudonymised(role, column, table[prefix + column]) for column in self._carried(role)}
+        fields = {
+            column: self._pseudonymised(role, column, table[prefix + column]) for column in self._row_columns(role)
+        }
         fields |= {KNOWN: known, KEY: self._key(role, table, prefix)}
         if role.own_question:
             fields |= {IN_HINDSIGHT: table["later"], AT_QUESTION: table["asked"]}
         return ibis.struct(fields)
 
-    def _carried(self, role: Role) -> list[str]:
+    def _row_columns(self, role: Role) -> list[str]:
         """Return the columns of a row: its order first, then what is read, then what says when that was known."""
         contract = role.contract
         first = [contract.event_time] if contract.event_time else []
@@ -169,7 +171,7 @@ class _Linker:
             left = left.inner_join(theirs, left["case_id"] == theirs[f"p{place}_case_id"])
         latest = self._join_latest(role, left, right, prefixes)
         pairs = self._join_all(role, left, right, prefixes) if latest is None else latest
-        own = {"known": self._known(role, pairs, prefixes)}
+        own = {"known": self._known_moment(role, pairs, prefixes)}
         if role.own_question:
             inherited = [prefixes[name] for name in parents if self.cast.roles[name].own_question]
             ended = self._not_ended(role, pairs, pairs)
@@ -224,7 +226,7 @@ class _Linker:
     def _right(self, role: Role) -> ir.Table:
         """Return the role's rows with the columns that are carried, joined by or read later, each as `r_`."""
         contract, table = role.contract, self.tables[role.name]
-        needed = dict.fromkeys(self._carried(role))
+        needed = dict.fromkeys(self._row_columns(role))
         needed |= dict.fromkeys(join.column for join in role.joins)
         needed |= dict.fromkeys(sorted(self.read_by_joins.get(role.name, ())))
         needed |= dict.fromkeys(known for column in list(needed) if (known := contract.known_at_of(column)))
@@ -269,7 +271,7 @@ class _Linker:
         # One comparison is a condition of the join; two of them would be looked at for each pair after it.
         return end.coalesce(_OPEN_END) >= left["at"] - _seconds(role.link.overlaps.slack)
 
-    def _known(self, role: Role, pairs: ir.Table, prefixes: Mapping[str, str]) -> ir.TimestampValue:
+    def _known_moment(self, role: Role, pairs: ir.Table, prefixes: Mapping[str, str]) -> ir.TimestampValue:
         """Return when a question first sees the row: by its eventTime and by all that its link reads of any role."""
         contract, link = role.contract, role.link
         assert link is not None
@@ -306,14 +308,14 @@ class _Linker:
 
     def with_drops(self, linked: ir.Table) -> ir.Table:
         roles = [role for role in self.cast.roles.values() if role.link]
-        dropped = [self._dropped(linked, role, question=False) for role in roles]
-        asked = [self._dropped(linked, role, question=True) for role in roles]
+        dropped = [self._drop_reason(linked, role, question=False) for role in roles]
+        asked = [self._drop_reason(linked, role, question=True) for role in roles]
         return linked.mutate(
             dropped=ibis.coalesce(ibis.null("string"), *[reason for reason in dropped if reason is not None]),
             question_dropped=ibis.coalesce(ibis.null("string"), *[reason for reason in asked if reason is not None]),
         )
 
-    def _dropped(self, linked: ir.Table, role: Role, *, question: bool) -> ir.StringValue | None:
+    def _drop_reason(self, linked: ir.Table, role: Role, *, question: bool) -> ir.StringValue | None:
         assert role.link is not None
         expect, value, at = role.link.expect, linked[role.column], linked["at"]
         required = expect in ("one", "some") and not (question and role.may_be_future)

@@ -67,10 +67,10 @@ def find_precedents(
     probes = compute_once(kept.select(**own, day=kept["at"].cast("date"), **match).distinct())
     days = definition.since.days if definition.since is not None else None
     counted = [
-        compute_once(_counted(judged_cases, probes, level, index, days))
+        compute_once(_count_tries(judged_cases, probes, level, index, days))
         for index, level in enumerate(match_levels.levels)
     ]
-    chosen = compute_once(_chosen(probes, counted, match_levels, definition.min))
+    chosen = compute_once(_choose_levels(probes, counted, match_levels, definition.min))
     quoted = [
         _with_quotes(compute_once(options), judged_cases, level, definition.quote, facts)
         for level, options in zip(
@@ -125,7 +125,9 @@ def _judged_cases(cases: ir.Table, match_levels: MatchLevels, facts: Sequence[st
     )
 
 
-def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], index: int, days: int | None) -> ir.Table:
+def _count_tries(
+    judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], index: int, days: int | None
+) -> ir.Table:
     """Return for each probe of the level and each action how many cases tried it and it worked in so many days before
     the day, and the exact sum of their scores; and how many tried it before the day at all (`latest`)."""
     keys = list(level)
@@ -203,7 +205,7 @@ def _sum_type(judged_cases: ir.Table) -> dt.Decimal:
     return dt.Decimal(38, kind.scale if isinstance(kind, dt.Decimal) else 0)
 
 
-def _chosen(probes: ir.Table, counted: Sequence[ir.Table], match_levels: MatchLevels, least: int) -> ir.Table:
+def _choose_levels(probes: ir.Table, counted: Sequence[ir.Table], match_levels: MatchLevels, least: int) -> ir.Table:
     """Return each probe that has enough on some level, with the first such level and the count there."""
     per_level = []
     for index, (level, table) in enumerate(zip(match_levels.levels, counted, strict=True)):

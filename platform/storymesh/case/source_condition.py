@@ -76,7 +76,7 @@ class _Translator:
             case ast.Compare(operator="in" | "not in"):
                 found = self._among(node, holds=holds)
             case ast.Compare():
-                found = self._compared(node, holds=holds)
+                found = self._translate_comparison(node, holds=holds)
             case _:
                 found = self._truth(node, holds=holds)
         self.partial |= found is None
@@ -105,7 +105,7 @@ class _Translator:
         not_true = ColumnComparison(column=column, operator="==", value=False)
         return Disjunction(conditions=(not_true, ColumnIsNull(column=column)))
 
-    def _compared(self, node: ast.Compare, *, holds: bool) -> Condition | None:
+    def _translate_comparison(self, node: ast.Compare, *, holds: bool) -> Condition | None:
         left, right, operator = node.left, node.right, node.operator
         if self._column(left) is None:
             left, right, operator = right, left, _MIRRORED[operator]

@@ -65,7 +65,7 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     outcome["score"] = _score(outcome["score"])
     judged = closes.notnull() & outcome["action"].notnull() & outcome["score"].notnull() & outcome["worked"].notnull()
     reads = frozenset(path for formula in typed_case.outcome.values() for path in _reads(formula, cast, typed_case))
-    known = latest_or_null([linked["at"], closes, *_known(linked, cast, sorted(reads))])
+    known = latest_or_null([linked["at"], closes, *_known_moments(linked, cast, sorted(reads))])
     columns |= {
         "outcome": ibis.ifelse(judged, ibis.struct(outcome), ibis.null(ibis.struct(outcome).type())),
         "status": ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
@@ -141,7 +141,7 @@ def _mask(cast: Cast, role: Role, row: ir.StructValue, name: str, at: ir.Timesta
     return ibis.ifelse((to_timestamp(row[known]) <= at).fill_null(False), row[name], null)
 
 
-def _known(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.TimestampValue]:
+def _known_moments(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.TimestampValue]:
     """Return for each path the moment from which its value was known; null if it never was."""
     found: dict[tuple[str, str | None], ir.TimestampValue] = {}
     for path in paths:
@@ -191,7 +191,7 @@ def _facts_known(
         own = [path[1] for path in sorted(_values_of(kind, hindsight_facts[name].type(), cast))]
         if not own and reads <= answered:
             continue
-        known = latest_or_null([linked["at"], *_known(linked, cast, sorted(reads))])
+        known = latest_or_null([linked["at"], *_known_moments(linked, cast, sorted(reads))])
         if own:
             assert isinstance(kind, Struct) and kind.origin is not None
             role, value = cast.roles[kind.origin], hindsight_facts[name]

@@ -88,7 +88,7 @@ class _PageReader:
         kept = [token for token in tokens if token.type != "html_block" or not token.content.startswith("<!--")]
         self._set_anchors(kept)
         for token in kept:
-            token.children = [self._linked(child) for child in token.children or () if child.type != "html_inline"]
+            token.children = [self._fix_link(child) for child in token.children or () if child.type != "html_inline"]
         parts = tuple(self._parts(markdown, kept))
         title = self.headings[0][1] if self.headings else self.path.stem
         return HandbookPage(
@@ -104,12 +104,12 @@ class _PageReader:
                 heading.attrSet("id", anchor)
                 self.headings.append((anchor, text))
 
-    def _linked(self, token: "Token") -> "Token":
+    def _fix_link(self, token: "Token") -> "Token":
         if token.type == "link_open":
             href = self._href(str(token.attrGet("href") or ""))
             token.attrs = {"href": href} if href else {}
         elif token.type == "image":
-            token.attrs["src"] = self._inside(str(token.attrGet("src") or ""))
+            token.attrs["src"] = self._resolve_image(str(token.attrGet("src") or ""))
         return token
 
     def _href(self, target: str) -> str:
@@ -123,7 +123,7 @@ class _PageReader:
         here = posixpath.dirname(page_href(self.path.as_posix()))
         return posixpath.relpath(page_href(path), here) + (f"#{parts.fragment}" if parts.fragment else "")
 
-    def _inside(self, target: str) -> str:
+    def _resolve_image(self, target: str) -> str:
         """Return a picture as the address of its own content."""
         path = (self.folder / self.path.parent / target).resolve()
         if path.suffix != ".svg" or not path.is_relative_to(self.folder.resolve()) or not path.is_file():

@@ -43,10 +43,10 @@ class Lineage:
 
     def around(self, id_: str) -> "Lineage":
         """Return what the node is made from and what is made from it, over any number of steps."""
-        kept = self._reached(id_, 0) | self._reached(id_, 1)
+        kept = self._reachable(id_, 0) | self._reachable(id_, 1)
         return self._of(kept)
 
-    def _reached(self, id_: str, side: int) -> set[str]:
+    def _reachable(self, id_: str, side: int) -> set[str]:
         following: dict[str, list[str]] = defaultdict(list)
         for arrow in self.arrows:
             following[arrow[1 - side]].append(arrow[side])
@@ -136,7 +136,7 @@ def draw_lineage(lineage: Lineage) -> LineagePicture | None:
     """Return the picture; None for a single node, or for more than a page can show."""
     if not 1 < len(lineage.nodes) <= MAX_NODES:
         return None
-    columns = _ordered(_columns(lineage), lineage.arrows)
+    columns = _order_columns(_columns(lineage), lineage.arrows)
     tallest = max(map(len, columns))
     height = tallest * (HEIGHT + GAP_Y) - GAP_Y
     corners: dict[str, tuple[float, float]] = {}
@@ -145,7 +145,13 @@ def draw_lineage(lineage: Lineage) -> LineagePicture | None:
         for place, id_ in enumerate(column):
             corners[id_] = MARGIN + index * (WIDTH + GAP_X), MARGIN + top + place * (HEIGHT + GAP_Y)
     placed = [
-        PlacedNode(lineage.nodes[id_], x, y, _fitted(lineage.nodes[id_].label), _fitted(lineage.nodes[id_].note, 30))
+        PlacedNode(
+            lineage.nodes[id_],
+            x,
+            y,
+            _truncate(lineage.nodes[id_].label),
+            _truncate(lineage.nodes[id_].note, 30),
+        )
         for id_, (x, y) in corners.items()
     ]
     curves = [_curve(corners[begin], corners[end]) for begin, end in lineage.arrows]
@@ -175,7 +181,7 @@ def _columns(lineage: Lineage) -> list[list[str]]:
     return columns
 
 
-def _ordered(columns: list[list[str]], arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
+def _order_columns(columns: list[list[str]], arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
     """Return the columns with their nodes by the mean place of their neighbours, swept to and fro."""
     beside: dict[str, list[str]] = defaultdict(list)
     for begin, end in arrows:
@@ -199,6 +205,6 @@ def _curve(begin: tuple[float, float], end: tuple[float, float]) -> str:
     return f"M{x:g} {y:g}C{x + bend:g} {y:g} {to_x - bend:g} {to_y:g} {to_x:g} {to_y:g}"
 
 
-def _fitted(label: str, most: int = MAX_LABEL_LENGTH) -> str:
+def _truncate(label: str, most: int = MAX_LABEL_LENGTH) -> str:
     line = " ".join(label.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -168,11 +168,11 @@ class _Shown:
 
     def quarantined(self, sample: QuarantineSample) -> Iterator[QuarantineRow]:
         for row in sample.sample:
-            broken = tuple((rule.reason, self._pairs(rule.met), rule.wanted) for rule in row.broken)
+            broken = tuple((rule.reason, self._shown_pairs(rule.met), rule.wanted) for rule in row.broken)
             place = f"{row.file}:{row.line}" if row.file is not None else ""
-            yield QuarantineRow(self._pairs(row.key), place, broken)
+            yield QuarantineRow(self._shown_pairs(row.key), place, broken)
 
-    def _pairs(self, values: Mapping[str, Any]) -> str:
+    def _shown_pairs(self, values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} = {self.text(name, value)}" for name, value in values.items())
 
 

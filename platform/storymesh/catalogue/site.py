@@ -127,7 +127,7 @@ class _Renderer:
             releases = self.releases[narrative.id]
             told = view_narrative(self.mesh, narrative, releases, self.product_colors, public=self.public)
             listed += told.releases
-            yield self._bounded(told)
+            yield self._limit_stories(told)
             for release in told.releases:
                 yield self._release(told, release)
         for domain in self.mesh.domains:
@@ -183,7 +183,7 @@ class _Renderer:
             known=self.mesh.products,
         )  # fmt: skip
 
-    def _bounded(self, told: NarrativeView) -> tuple[str, str]:
+    def _limit_stories(self, told: NarrativeView) -> tuple[str, str]:
         """Return the page of a narrative with as many stories of each config as a page can carry."""
         for most in range(STORIES, 1, -1):
             stories = {config: every[:most] for config, every in told.stories.items()}

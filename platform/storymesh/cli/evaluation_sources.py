@@ -55,7 +55,7 @@ def parse_least(written: Sequence[str]) -> dict[tuple[str, str], float]:
         name, _, number = text.rpartition("=")
         task, _, figure = name.partition(".")
         if task not in MAIN_FIGURES:
-            raise WrongUsage(f"'{text[:100]}' asks for no figure", f"write --least best=0.8; {_known(task)}")
+            raise WrongUsage(f"'{text[:100]}' asks for no figure", f"write --least best=0.8; {_known_figures(task)}")
         try:
             value = float(number)
         except ValueError:
@@ -66,7 +66,7 @@ def parse_least(written: Sequence[str]) -> dict[tuple[str, str], float]:
     return found
 
 
-def _known(task: str) -> str:
+def _known_figures(task: str) -> str:
     return suggest_name(task, MAIN_FIGURES)
 
 

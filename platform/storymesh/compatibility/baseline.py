@@ -55,28 +55,28 @@ def read_baseline(mesh: Mesh, against: str) -> Baseline:
         raise WrongUsage("--against names nothing", "a mesh folder, a release, or a commit of git")
     folder = Path(against)
     if (folder / MANIFEST).is_file():
-        return _of_release(read_release(folder.resolve()))
+        return _release_baseline(read_release(folder.resolve()))
     if folder.is_dir() and all((folder / part).is_dir() for part in PARTS):
-        return _of_mesh(folder, against)
+        return _mesh_baseline(folder, against)
     narrative = against.partition("@")[0].replace("_", "-")
     if list_releases(mesh.releases, narrative) and narrative in mesh.narratives:
-        return _of_release(find_release(mesh.releases, against))
+        return _release_baseline(find_release(mesh.releases, against))
     if folder.is_dir():
         raise WrongUsage(f"{against} is no mesh and no release", f"a mesh has {', '.join(PARTS)}, a release {MANIFEST}")
     with temporary_folder("compat") as temporary:
         root = temporary / "mesh"
         root.mkdir()
         commit = write_definitions(mesh.root, against, root)
-        return _of_mesh(root, against if commit.startswith(against) else f"{against} ({commit[:10]})")
+        return _mesh_baseline(root, against if commit.startswith(against) else f"{against} ({commit[:10]})")
 
 
-def _of_release(release: Release) -> Baseline:
+def _release_baseline(release: Release) -> Baseline:
     typed = read_definition_snapshot(release)
     contracts = {contract.id: contract for contract in typed.contracts.values()}
     return Baseline(release.name, contracts, {release.narrative: typed}, {}, kept_only=True)
 
 
-def _of_mesh(root: Path, name: str) -> Baseline:
+def _mesh_baseline(root: Path, name: str) -> Baseline:
     mesh, findings = read_mesh(root)
     typed: dict[str, TypedNarrative] = {}
     notes = [f"{name} has errors itself: {finding}" for finding in findings if finding.severity == "error"][:3]

@@ -69,7 +69,7 @@ def compare_mesh(root: Path, against: str) -> Compatibility:
     findings, notes, compared = [*unread], [*baseline.notes], []
     contracts = {id_: one for id_, one in baseline.contracts.items() if one.location.path not in hidden}
     for _, old in sorted(contracts.items()):
-        for pair in _pairs(mesh, baseline, old, notes):
+        for pair in _contract_pairs(mesh, baseline, old, notes):
             found = pair.compare()
             if found is not None:
                 compared.append(found)
@@ -89,7 +89,7 @@ def _hides_contracts(finding: Finding) -> bool:
 _OF_LINKS = ("missing-product", "unknown-name")
 
 
-def _pairs(mesh: Mesh, baseline: Baseline, old: Contract, notes: list[str]) -> "Iterator[_Pair]":
+def _contract_pairs(mesh: Mesh, baseline: Baseline, old: Contract, notes: list[str]) -> "Iterator[_Pair]":
     """Yield an old contract with the one of its id, and with the one that keeps its major version beside that."""
     new, kept = mesh.contracts.get(old.id), mesh.contracts.get(kept_version(old))
     beside = kept is not None and kept.major == old.major and (new is None or new.major != old.major)
@@ -122,11 +122,11 @@ class _Pair:
         wanted = next_version(old.version, step) if step is not None else old.version
         if self.kept_as is not None:  # who reads the old version goes on to do so
             return ContractComparison(new.id, old.version, new.version, step, wanted, self.kept_as, changes, (), None)
-        refused = self._refused(new, changes)
+        refused = self._refused_rows(new, changes)
         readers = self._readers(changes, refused)
         return ContractComparison(new.id, old.version, new.version, step, wanted, None, changes, readers, refused)
 
-    def _refused(self, new: Contract, changes: tuple[ContractChange, ...]) -> RefusedRows | None:
+    def _refused_rows(self, new: Contract, changes: tuple[ContractChange, ...]) -> RefusedRows | None:
         try:
             snapshot = ProductStore(self.mesh.warehouse, self.old.domain).latest_snapshot(self.old.name)
             if snapshot is None or snapshot.extract_of:
@@ -178,7 +178,7 @@ class _Pair:
                 words = f"'{new.id}' is at version {new.version}, and version {old.major} is gone{_read_by(waiting)}"
                 yield Finding(at, "old-version-gone", words, keep)
         elif found.step == "major":
-            readers = {change.property: _names(found, change) for change in found.changes}
+            readers = {change.property: _affected_readers(found, change) for change in found.changes}
             for change in found.changes:
                 if change.step == "major":
                     words = f"{change.words}: it breaks who relies on '{old.id}' {old.version}"
@@ -206,7 +206,7 @@ class _Pair:
         return list(dict.fromkeys((*narratives, *products)))
 
 
-def _names(found: ContractComparison, change: ContractChange) -> list[str]:
+def _affected_readers(found: ContractComparison, change: ContractChange) -> list[str]:
     """Return who reads what a change is about: narratives with their configs, and products."""
     names: list[str] = []
     for reader in found.readers:

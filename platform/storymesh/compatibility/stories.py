@@ -161,14 +161,14 @@ def refused_rows(
 
     if not any(change.refuses for change in changes):
         return None
-    judged = _judged(new, old, snapshot.schema.names)
+    judged = _reduced_contract(new, old, snapshot.schema.names)
     counts = [pq.ParquetFile(file).metadata.num_rows for file in snapshot.files]
     audit = audit_rows(engine, judged, snapshot.files, counts, {})
     failed = np.unique(np.concatenate([np.empty(0, np.int64), *audit.failures.values()]))
     return RefusedRows(audit.rows, len(failed), _keys(engine, snapshot, old, failed))
 
 
-def _judged(new: Contract, old: Contract, columns: Collection[str]) -> Contract:
+def _reduced_contract(new: Contract, old: Contract, columns: Collection[str]) -> Contract:
     """Return the new contract with the properties whose values are there, and with the rules about them."""
     kept = {
         name: replace(item, quality=_runnable(item.quality))

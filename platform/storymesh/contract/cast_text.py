@@ -146,10 +146,10 @@ def json_texts(text: "ir.StringValue", kind: Type) -> "ir.Value":
     """
     from storymesh.engine.json_text import mark_numbers
 
-    return _texts_inside(mark_numbers(text), kind)
+    return _nested_texts(mark_numbers(text), kind)
 
 
-def _texts_inside(text: "ir.StringValue", kind: Type) -> "ir.Value":
+def _nested_texts(text: "ir.StringValue", kind: Type) -> "ir.Value":
     import ibis
 
     from storymesh.engine.dialect import map_items
@@ -158,14 +158,14 @@ def _texts_inside(text: "ir.StringValue", kind: Type) -> "ir.Value":
     match kind:
         case Struct(fields):
             inside = {
-                name: _texts_inside(json_member(text, name), item.type)
+                name: _nested_texts(json_member(text, name), item.type)
                 for name, item in fields.items()
                 if isinstance(item, Field)
             }
             value = ibis.struct(inside)
             return ibis.ifelse(json_kind(text) == "OBJECT", value, ibis.null(value.type()))
         case Array(item):
-            items = map_items(json_items(text), lambda below: _texts_inside(below, item.type))
+            items = map_items(json_items(text), lambda below: _nested_texts(below, item.type))
             return ibis.ifelse(json_kind(text) == "ARRAY", items, ibis.null(items.type()))
         case _:
             return unmark_number(text)
@@ -181,10 +181,10 @@ def count_json_values(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
 
     from storymesh.engine.json_text import is_markable
 
-    return ibis.ifelse(text.isnull() | is_markable(text), _count_inside(text, kind), -1)
+    return ibis.ifelse(text.isnull() | is_markable(text), _count_nested(text, kind), -1)
 
 
-def _count_inside(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
+def _count_nested(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
     import ibis
 
     from storymesh.engine.dialect import map_items, sum_items
@@ -194,14 +194,14 @@ def _count_inside(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
     match kind:
         case Struct(fields):
             counts = [
-                _count_inside(json_member(text, name), item.type)
+                _count_nested(json_member(text, name), item.type)
                 for name, item in fields.items()
                 if isinstance(item, Field)
             ]
             counts.append(_count_unclear_names(text, list(fields)))
             inside = ibis.ifelse(json_kind(text) == "OBJECT", sum(counts, one), one)
         case Array(item):
-            counts = map_items(json_items(text), lambda below: _count_inside(below, item.type))
+            counts = map_items(json_items(text), lambda below: _count_nested(below, item.type))
             inside = ibis.ifelse(json_kind(text) == "ARRAY", sum_items(counts) + 1, one)
         case _:
             inside = one

@@ -205,8 +205,8 @@ class _Comparison:
         if old.timeless != new.timeless:
             words = "its rows are no longer timeless" if old.timeless else "its rows are timeless now"
             self.add("timeless", None, words, "major" if old.timeless else "minor")
-        before = {_described(item, renamed) for item in old.relationships}
-        after = {_described(item): item.location for item in new.relationships}
+        before = {_describe_relationship(item, renamed) for item in old.relationships}
+        after = {_describe_relationship(item): item.location for item in new.relationships}
         for words in sorted(before - after.keys()):
             self.add("relationship", None, f"the relationship {words} is gone", "major", values=())
         for words in sorted(after.keys() - before):
@@ -279,7 +279,7 @@ def _compare_rules(old: Rule, new: Rule) -> Tightness:
             return "other"
 
 
-def _described(relationship: Relationship, renamed: Mapping[str, str] = MappingProxyType({})) -> str:
+def _describe_relationship(relationship: Relationship, renamed: Mapping[str, str] = MappingProxyType({})) -> str:
     columns = ", ".join(renamed.get(name, name) for name in relationship.columns)
     others = ", ".join(relationship.to_columns)
     return f"{columns} → {relationship.to_contract}: {others}"

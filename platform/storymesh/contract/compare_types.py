@@ -39,14 +39,14 @@ def compare_types(path: str, old: Type, new: Type) -> Iterator[TypeChange]:
             return
         case _:
             digits = isinstance(old, Decimal) and isinstance(new, Decimal)
-            if _holds(new, old):
-                words = f"'{path}' is {_named(new)}, which is wider than {_named(old)}"
+            if _is_wider(new, old):
+                words = f"'{path}' is {_name_type(new)}, which is wider than {_name_type(old)}"
                 yield TypeChange("type-widened", path, words, "major", False, digits)
-            elif _holds(old, new):
-                words = f"'{path}' is {_named(new)}, which is narrower than {_named(old)}"
+            elif _is_wider(old, new):
+                words = f"'{path}' is {_name_type(new)}, which is narrower than {_name_type(old)}"
                 yield TypeChange("type-narrowed", path, words, "minor", True, digits)
             else:
-                words = f"'{path}' is {_named(new)}, it was {_named(old)}"
+                words = f"'{path}' is {_name_type(new)}, it was {_name_type(old)}"
                 yield TypeChange("type-changed", path, words, "major", True, digits)
 
 
@@ -79,7 +79,7 @@ def _compare_field(path: str, old: Field | Hidden, new: Field | Hidden) -> Itera
 _STRICTER = (("public", "internal"), ("public", "restricted"), ("internal", "restricted"))
 
 
-def _holds(wide: Type, narrow: Type) -> bool:
+def _is_wider(wide: Type, narrow: Type) -> bool:
     """Return True if each value of the second type is one of the first, exactly and of the same kind."""
     match wide, narrow:
         case Decimal(), Decimal():
@@ -93,7 +93,7 @@ def _holds(wide: Type, narrow: Type) -> bool:
             return False
 
 
-def _named(kind: Type) -> str:
+def _name_type(kind: Type) -> str:
     return f"decimal({kind.precision},{kind.scale})" if isinstance(kind, Decimal) else str(kind)
 
 

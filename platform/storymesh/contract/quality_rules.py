@@ -160,7 +160,7 @@ def _read_test(
         case "sql":
             query = fields["query"]
             if not query.strip():
-                raise _refused(document, (*at, "query"), "the query is empty")
+                raise _rule_error(document, (*at, "query"), "the query is empty")
             return SqlRule(query, _comparison(document, at, fields))
         case "custom":
             return _read_expectation(document, at, fields, property_name, names)
@@ -172,24 +172,24 @@ def _read_library(
     document: Document, at: tuple[Step, ...], fields: dict[str, Any], property_name: str | None, names: set[str]
 ) -> LibraryMetric:
     if "metric" not in fields:
-        raise _refused(
+        raise _rule_error(
             document, at, "a rule needs a metric, or a type other than library", "for instance metric: nullValues"
         )
     metric: Metric = fields["metric"]
     if metric in ("nullValues", "missingValues", "invalidValues") and property_name is None:
-        raise _refused(
+        raise _rule_error(
             document, (*at, "metric"), f"{metric} is about a property", "write it under a property's quality"
         )
     unit = fields.get("unit", "rows")
     if unit not in ("rows", "percent"):
-        raise _refused(
+        raise _rule_error(
             document, (*at, "unit"), f"the unit '{unit}' is not known", suggest_name(unit, ["rows", "percent"])
         )
     if metric == "rowCount" and unit == "percent":
-        raise _refused(document, (*at, "unit"), "rowCount has no percent")
+        raise _rule_error(document, (*at, "unit"), "rowCount has no percent")
     comparison = _comparison(document, at, fields)
     if isinstance(comparison.value, str | bool) or comparison.value is None:
-        raise _refused(
+        raise _rule_error(
             document,
             (*at, comparison.operator),
             f"{metric} is a number, it cannot be compared with {comparison.value!r}",
@@ -233,23 +233,23 @@ def _check_arguments(
     for index, name in enumerate(properties):
         if name not in names:
             place = (*at, "arguments", "properties", index)
-            raise _refused(document, place, f"there is no property '{name}'", suggest_name(str(name), names))
+            raise _rule_error(document, place, f"there is no property '{name}'", suggest_name(str(name), names))
     pattern = arguments.get("pattern")
     if pattern is not None and (fault := pattern_fault(pattern)):
         words = f"the pattern cannot be run: {fault}"
-        raise _refused(document, (*at, "arguments", "pattern"), words, HINT)
+        raise _rule_error(document, (*at, "arguments", "pattern"), words, HINT)
     if metric == "invalidValues" and pattern is None and "validValues" not in arguments:
-        raise _not_run(document, at, "nobody says what is valid", "arguments: validValues or pattern")
+        raise _not_run_warning(document, at, "nobody says what is valid", "arguments: validValues or pattern")
     if metric == "missingValues" and "missingValues" not in arguments:
-        raise _not_run(document, at, "nobody says what counts as missing", "arguments: missingValues")
+        raise _not_run_warning(document, at, "nobody says what counts as missing", "arguments: missingValues")
     if metric == "duplicateValues" and property_name is None and not properties:
-        raise _not_run(document, at, "nobody says of which properties", "arguments: properties")
+        raise _not_run_warning(document, at, "nobody says of which properties", "arguments: properties")
 
 
 def _list(document: Document, at: tuple[Step, ...], arguments: dict[str, Any], name: str) -> list[Any]:
     value = arguments.get(name, [])
     if not isinstance(value, list) or any(isinstance(item, dict | list) for item in value):
-        raise _refused(document, (*at, "arguments", name), f"'{name}' has to be a list of plain values")
+        raise _rule_error(document, (*at, "arguments", name), f"'{name}' has to be a list of plain values")
     return value
 
 
@@ -266,10 +266,10 @@ def _read_expectation(
     name = value.get("type", value.get("expectation_type")) if isinstance(value, dict) else None
     if not isinstance(name, str):
         words = "an implementation for Great Expectations has a type and kwargs"
-        raise _refused(document, (*at, "implementation"), words, "type: expect_column_values_to_not_be_null")
+        raise _rule_error(document, (*at, "implementation"), words, "type: expect_column_values_to_not_be_null")
     unknown = sorted(set(value) - {"type", "expectation_type", "kwargs", "meta", "id", "severity", "notes"})
     if unknown:
-        raise _refused(
+        raise _rule_error(
             document,
             (*at, "implementation"),
             f"unknown field '{unknown[0]}'",
@@ -281,7 +281,7 @@ def _read_expectation(
     arguments = value.get("kwargs")
     arguments = {} if arguments is None else arguments
     if not isinstance(arguments, dict):
-        raise _refused(document, (*at, "implementation", "kwargs"), "kwargs has to hold fields")
+        raise _rule_error(document, (*at, "implementation", "kwargs"), "kwargs has to hold fields")
     if (
         property_name is not None
         and name.startswith("expect_column_")
@@ -308,7 +308,7 @@ def _parse(document: Document, at: tuple[Step, ...], text: str) -> Any:
         return parse_document(text, document.path).value
     except DefinitionErrors as refused:
         words = refused.findings[0].message
-        raise _refused(
+        raise _rule_error(
             document, (*at, "implementation"), f"the implementation is neither JSON nor YAML: {words}"
         ) from None
 
@@ -318,18 +318,20 @@ def _comparison(document: Document, at: tuple[Step, ...], fields: dict[str, Any]
         if operator in fields:
             value = fields[operator]
             if isinstance(value, list | dict) and operator in ("mustBe", "mustNotBe"):
-                raise _refused(document, (*at, operator), f"{operator} takes one value")
+                raise _rule_error(document, (*at, operator), f"{operator} takes one value")
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, float) and not math.isfinite(one):
-                    raise _refused(document, (*at, operator), f"{operator} is {one}, a number is wanted")
+                    raise _rule_error(document, (*at, operator), f"{operator} is {one}, a number is wanted")
             return Comparison(operator, tuple(value) if isinstance(value, list) else value)
-    raise _refused(document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0")
+    raise _rule_error(
+        document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0"
+    )
 
 
-def _not_run(document: Document, steps: tuple[Step, ...], words: str, hint: str) -> DefinitionErrors:
+def _not_run_warning(document: Document, steps: tuple[Step, ...], words: str, hint: str) -> DefinitionErrors:
     """Return the warning of a rule that the standard allows and that measures nothing."""
     return DefinitionErrors([Finding(document.at(*steps), "not-run", f"the rule is not run: {words}", hint, "warning")])
 
 
-def _refused(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:
+def _rule_error(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:
     return DefinitionErrors([document.finding(steps, "quality-rule", words, hint)])

@@ -279,7 +279,7 @@ def _check_enum(reader: DocumentReader, here: Steps, kind: Type, item: dict[str,
         if value is None:
             continue  # what may be null, `required` says
         at = (*here, "enum", index, "value")
-        if not _fits(value, kind):
+        if not _allows_value(value, kind):
             hint = "write it in quotes" if isinstance(kind, Text) else ""
             reader.add(at, "enum", f"{value!r} is not of the property's type, {kind}", hint)
         elif value in found:
@@ -288,7 +288,7 @@ def _check_enum(reader: DocumentReader, here: Steps, kind: Type, item: dict[str,
             found.add(value)
 
 
-def _fits(value: Any, kind: Type) -> bool:
+def _allows_value(value: Any, kind: Type) -> bool:
     match kind:
         case Text():
             return isinstance(value, str)

@@ -34,7 +34,7 @@ class RelationshipReader:
         found: list[Relationship] = []
         for index, item in enumerate(fields.get("relationships") or []):
             here = (*at, "relationships", index)
-            origins = [self._target((*here, "from"), text) for text in _listed(item["from"])]
+            origins = [self._target((*here, "from"), text) for text in _as_list(item["from"])]
             columns: list[str] = []
             for origin in origins:
                 if origin is None:
@@ -65,7 +65,7 @@ class RelationshipReader:
         columns: tuple[str, ...],
         count: int,
     ) -> list[Relationship]:
-        targets = [self._target((*here, "to"), text) for text in _listed(item["to"])]
+        targets = [self._target((*here, "to"), text) for text in _as_list(item["to"])]
         named = [target for target in targets if target is not None]
         if len(named) < len(targets) or len(columns) < count:
             return []
@@ -119,5 +119,5 @@ class RelationshipReader:
         return (None if contract == self.own else contract), reference
 
 
-def _listed(value: str | list[str]) -> list[str]:
+def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value

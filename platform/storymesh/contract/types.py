@@ -61,13 +61,13 @@ def arrow_type(kind: Type) -> "pa.DataType":
         case Array(item):
             return pa.list_(pa.field("element", arrow_type(item.type)))
         case Struct(fields):
-            return pa.struct([pa.field(name, arrow_type(kind)) for name, kind in _inside(fields)])
+            return pa.struct([pa.field(name, arrow_type(kind)) for name, kind in _fields_of(fields)])
         case Null():
             return pa.null()
         case _:
             assert_never(kind)
 
 
-def _inside(fields: Mapping[str, Field | Hidden]) -> Iterator[tuple[str, Type]]:
+def _fields_of(fields: Mapping[str, Field | Hidden]) -> Iterator[tuple[str, Type]]:
     """Yield the fields of a struct in a contract. None are hidden there: that comes with a view of time."""
     return ((name, below.type) for name, below in fields.items() if isinstance(below, Field))

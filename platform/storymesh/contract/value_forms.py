@@ -154,7 +154,7 @@ class ValueForms:
             return iso, of_iso
         patterns = [format_pattern(format_) for format_ in self.dates]
         matches = [regex_matches_whole(text, pattern) for pattern in patterns]
-        parsed = [_parsed(text, format_, found) for format_, found in zip(self.dates, matches, strict=True)]
+        parsed = [_parse_texts(text, format_, found) for format_, found in zip(self.dates, matches, strict=True)]
         offsets = [(value.notnull(), "%z" in format_ or format_ in EPOCHS)
                    for format_, value in zip(self.dates, parsed, strict=True)]  # fmt: skip
         has_form = regex_matches_whole(text, "|".join(f"({pattern})" for pattern in patterns))
@@ -204,7 +204,7 @@ def _one_of(mark: str | None) -> str:
     return f"[{re.escape(alike)}]"
 
 
-def _parsed(text: "ir.StringValue", format_: str, matches: "ir.BooleanValue") -> "ir.TimestampValue":
+def _parse_texts(text: "ir.StringValue", format_: str, matches: "ir.BooleanValue") -> "ir.TimestampValue":
     import ibis
 
     from storymesh.engine.local_time import moment_of_microseconds, parse_moment

@@ -49,7 +49,7 @@ def plain_text(text: str) -> PlainText:
     """Return a text, in Unicode's form C, in plain spelling."""
     if text.isascii():
         return PlainText(text, None)
-    signs = [(plain, place) for place, sign in enumerate(text) if (plain := _plain(sign))]
+    signs = [(plain, place) for place, sign in enumerate(text) if (plain := _ascii_character(sign))]
     plain = _WORD.sub(_without_look_alikes, "".join(plain for plain, _ in signs))
     return PlainText(plain, tuple(place for _, place in signs))
 
@@ -61,7 +61,7 @@ def _without_look_alikes(word: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _plain(sign: str) -> str:
+def _ascii_character(sign: str) -> str:
     """Return the character that a lookalike stands for, or the empty text for an invisible one."""
     if sign.isascii():
         return sign

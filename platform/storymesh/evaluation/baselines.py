@@ -31,22 +31,22 @@ def _chance(questions: QuestionSet, _: Sequence[TrainedAction]) -> Predictions:
     """Any of the actions that were tried before, each as likely as the other; an even chance that it works."""
     offered = (questions.tried > 0).astype(np.float64)
     share = offered / np.maximum(offered.sum(1, keepdims=True), 1)
-    return _of_cases(questions, share, np.full(questions.rates.shape, 0.5))
+    return _by_case(questions, share, np.full(questions.rates.shape, 0.5))
 
 
 def _majority(questions: QuestionSet, table: Sequence[TrainedAction]) -> Predictions:
     """The action that worked best in train, whatever the case."""
-    tried, worked = _counted(questions, table, [None])
-    return _of_scores(questions, np.broadcast_to(_smoothed(tried, worked), questions.rates.shape))
+    tried, worked = _count_actions(questions, table, [None])
+    return _by_score(questions, np.broadcast_to(_smoothed(tried, worked), questions.rates.shape))
 
 
 def _action_table(questions: QuestionSet, table: Sequence[TrainedAction]) -> Predictions:
     """The action that worked best in train in the stratum of the case; too few where train does not have it."""
     strata = questions.cases["stratum"].to_pylist()
     names = sorted(set(strata))
-    tried, worked = _counted(questions, table, names)
+    tried, worked = _count_actions(questions, table, names)
     place = np.searchsorted(np.asarray(names, object), np.asarray(strata, object)) if names else np.zeros(0, np.int64)
-    return _of_scores(questions, _smoothed(tried, worked)[place], abstains=tried.sum(1)[place] == 0)
+    return _by_score(questions, _smoothed(tried, worked)[place], abstains=tried.sum(1)[place] == 0)
 
 
 def _precedents(questions: QuestionSet, _: Sequence[TrainedAction]) -> Predictions:
@@ -54,7 +54,7 @@ def _precedents(questions: QuestionSet, _: Sequence[TrainedAction]) -> Predictio
     worked = np.nan_to_num(questions.rates) * questions.tried
     low = _wilson_low(questions.tried, worked)
     scores = np.where(questions.tried > 0, low, -1.0)
-    return _of_scores(questions, scores, shares=np.nan_to_num(questions.rates, nan=0.5), abstains=questions.abstain)
+    return _by_score(questions, scores, shares=np.nan_to_num(questions.rates, nan=0.5), abstains=questions.abstain)
 
 
 BASELINES: Mapping[str, Callable[[QuestionSet, Sequence[TrainedAction]], Predictions]] = {
@@ -70,7 +70,7 @@ def baseline_book(name: str) -> Book:
     return "open" if name == "precedents" else "closed"
 
 
-def _counted(
+def _count_actions(
     questions: QuestionSet, table: Sequence[TrainedAction], strata: Sequence[str | None]
 ) -> tuple[Floats, Floats]:
     """Return how often each action was tried and worked in each stratum (None: in all): S x A."""
@@ -96,7 +96,7 @@ def _wilson_low(tried: Floats, worked: Floats) -> Floats:
     return np.where(worked > 0, low, 0.0)
 
 
-def _of_scores(
+def _by_score(
     questions: QuestionSet, scores: Floats, shares: Floats | None = None, abstains: "np.ndarray | None" = None
 ) -> Predictions:
     """Return what names the action with the highest score of each case (C x A), the first of several."""
@@ -105,10 +105,10 @@ def _of_scores(
         weights[np.arange(len(scores)), scores.argmax(1)] = 1.0
     if abstains is not None:
         weights[abstains] = 0.0
-    return _of_cases(questions, weights, scores if shares is None else shares, abstains)
+    return _by_case(questions, weights, scores if shares is None else shares, abstains)
 
 
-def _of_cases(
+def _by_case(
     questions: QuestionSet, weights: Floats, shares: Floats, abstains: "np.ndarray | None" = None
 ) -> Predictions:
     """Return the answers to all questions, given those to each case."""

@@ -53,8 +53,8 @@ def check_answer(
     )
     claims = list(claims_in(without_numbers(read), known))
     unknown = [claim for claim in claims if not claim.holds]
-    words = f" {_plain(read)} "
-    told = {path: any(f" {_plain(str(value))} " in words for value in values) for path, values in facts.items()}
+    words = f" {_normalize(read)} "
+    told = {path: any(f" {_normalize(str(value))} " in words for value in values) for path, values in facts.items()}
     quoted = {str(value) for path, values in facts.items() if path.endswith("quoted.id") for value in values}
     quoted |= citations.shown
     cited = citations.cases
@@ -111,7 +111,7 @@ def value_counts(answers: Iterable[AnswerFacts]) -> dict[str, dict[str, int]]:
     return dict(sorted(counts.items()))
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(re.findall(r"[\w.%]+", text.lower().replace(",", "")))
 
 

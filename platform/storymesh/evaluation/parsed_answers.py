@@ -42,13 +42,13 @@ def parse_answers(texts: pa.Array, actions: Mapping[str, str]) -> ParsedAnswers:
     marked = pc.replace_substring_regex(plain, phrases.TOO_FEW, f" {_MARK} ")
     advised = pc.replace_substring_regex(marked, phrases.ADVISES_AGAINST, " ")
     best = pc.struct_field(pc.extract_regex(advised, phrases.RECOMMENDS), "best")
-    named = [_plain(label) for label in actions.values()]
+    named = [_normalize(label) for label in actions.values()]
     choice, _ = _first_action(pc.fill_null(best, ""), named)
     anywhere, where = _first_action(advised, named)
     # An action that is called best counts before one that is only named. A code counts as it is written: in small
     # letters it may be a common word.
     choice = np.where(choice >= 0, choice, anywhere)
-    coded, _ = _first_action(pc.fill_null(texts, ""), [_plain(code, lower=False) for code in actions])
+    coded, _ = _first_action(pc.fill_null(texts, ""), [_normalize(code, lower=False) for code in actions])
     choice = np.where(choice >= 0, choice, coded)
     few = np.asarray(pc.find_substring(_words(advised), f" {_MARK} "), np.int64)
     abstains = (few >= 0) & ((where < 0) | (few < where))
@@ -88,7 +88,7 @@ def _words(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(" ", pc.replace_substring_regex(texts, _NO_WORD, " "), " ", "")
 
 
-def _plain(label: str, *, lower: bool = True) -> str:
+def _normalize(label: str, *, lower: bool = True) -> str:
     text = pc.replace_substring_regex(pa.array([label.lower() if lower else label]), _NO_WORD, " ")[0].as_py()
     return f" {text.strip()} "
 

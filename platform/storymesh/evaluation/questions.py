@@ -58,17 +58,17 @@ class QuestionSet:
     @cached_property
     def tried(self) -> Floats:
         """C x A: how often each action was tried before, 0 where never."""
-        return self._of_rates("tried", 0.0)
+        return self._rate_matrix("tried", 0.0)
 
     @cached_property
     def rates(self) -> Floats:
         """C x A: the share that worked before, NaN where it was never tried."""
-        return self._of_rates("rate", np.nan)
+        return self._rate_matrix("rate", np.nan)
 
     @cached_property
     def target(self) -> Booleans:
         """C x A: True for the actions that count as best."""
-        cases, columns = self._placed(self.cases["target"])
+        cases, columns = self._positions(self.cases["target"])
         found = np.zeros((len(self), len(self.actions)), np.bool_)
         found[cases[columns >= 0], columns[columns >= 0]] = True
         return found
@@ -139,17 +139,17 @@ class QuestionSet:
             }
         )
 
-    def _of_rates(self, field: str, absent: float) -> Floats:
+    def _rate_matrix(self, field: str, absent: float) -> Floats:
         rates = self.cases["rates"].combine_chunks()
         flat = pc.list_flatten(rates)
-        cases, columns = self._placed(rates, pc.struct_field(flat, "action"))
+        cases, columns = self._positions(rates, pc.struct_field(flat, "action"))
         found = np.full((len(self), len(self.actions)), absent)
         values = np.asarray(pc.fill_null(pc.struct_field(flat, field).cast(pa.float64()), absent))
         known = columns >= 0
         found[cases[known], columns[known]] = values[known]
         return found
 
-    def _placed(self, lists: Any, actions: Any = None) -> tuple[Integers, Integers]:
+    def _positions(self, lists: Any, actions: Any = None) -> tuple[Integers, Integers]:
         """Return row and column of each action in the lists."""
         lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
         flat = pc.list_flatten(lists) if actions is None else actions

@@ -46,7 +46,7 @@ def read_truth(path: Path, questions: QuestionSet) -> Truth:
     Raises StorymeshError for a file that is no such table, says two things of one action, or has none of the cases.
     """
     ids = questions.cases["case_id"].combine_chunks()
-    parts = [_of_cases(path, batch, ids) for batch in _batches(path)]
+    parts = [_rows_of_cases(path, batch, ids) for batch in _batches(path)]
     table = pa.concat_tables(parts).combine_chunks() if parts else pa.table({name: [] for name in COLUMNS})
     if not table.num_rows:
         asked = f"{ids[0].as_py()}" if len(ids) else "any"
@@ -100,7 +100,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
             raise StorymeshError(f"{path} cannot be read as the truth: {words}", HINT) from None
 
 
-def _of_cases(path: Path, batch: pa.RecordBatch, ids: pa.Array) -> pa.Table:
+def _rows_of_cases(path: Path, batch: pa.RecordBatch, ids: pa.Array) -> pa.Table:
     table = pa.Table.from_batches([batch])
     if missing := [name for name in COLUMNS if name not in table.column_names]:
         raise StorymeshError(f"{path} has no column {' and no '.join(missing)}", HINT)

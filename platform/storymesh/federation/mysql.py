@@ -80,7 +80,7 @@ class MysqlTable:
 
     def key_columns(self) -> tuple[str, ...]:
         """Return the columns of the table's primary key, in order."""
-        return tuple(self._names(_KEY, self._relation.server.required("database"), self._relation.table or ""))
+        return tuple(self._first_column(_KEY, self._relation.server.required("database"), self._relation.table or ""))
 
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
         """Return the foreign keys of the table."""
@@ -89,9 +89,9 @@ class MysqlTable:
 
     def list_tables(self) -> list[str]:
         """Return the names of some of the tables and views that there are."""
-        return self._names(_TABLES, self._relation.server.required("database"))
+        return self._first_column(_TABLES, self._relation.server.required("database"))
 
-    def _names(self, query: str, *values: str) -> list[str]:
+    def _first_column(self, query: str, *values: str) -> list[str]:
         return [name for (name,) in self._catalogue(query, *values)]
 
     def _catalogue(self, query: str, *values: str) -> list[Any]:

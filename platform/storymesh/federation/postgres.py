@@ -166,7 +166,7 @@ class PostgresTable(SelectiveTable):
                 names = list(choose([name for name, _ in listed]))
                 values = self._values(cursor, names, oids)
                 where, answer = ask(_Reading(cursor, source, oids, names, values))
-                query = select_sql(_named(values, names), source, self._limit, where)
+                query = select_sql(_alias_columns(values, names), source, self._limit, where)
         except BaseException:
             connection.close()
             raise
@@ -181,7 +181,7 @@ class PostgresTable(SelectiveTable):
             listed = self._list_columns(cursor, source)
             oids = dict(listed)
             names = list(choose([name for name, _ in listed]))
-            written = _named(self._values(cursor, names, oids), names)
+            written = _alias_columns(self._values(cursor, names, oids), names)
             table = source if self._relation.query is None else None
             return estimate_ways(cursor, SelectedColumns(source, names, oids, written, table, self._limit), ways)
 
@@ -196,7 +196,7 @@ class PostgresTable(SelectiveTable):
     def key_columns(self) -> tuple[str, ...]:
         """Return the columns of the table's primary key, in order."""
         source = relation_sql(self._relation, _DIALECT, self._relation.server.field("schema"))
-        return tuple(self._names(_KEY, source))
+        return tuple(self._first_column(_KEY, source))
 
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
         """Return the foreign keys of the table."""
@@ -205,9 +205,9 @@ class PostgresTable(SelectiveTable):
 
     def list_tables(self) -> list[str]:
         """Return the names of some of the tables and views that there are."""
-        return self._names(_TABLES)
+        return self._first_column(_TABLES)
 
-    def _names(self, query: str, *values: str) -> list[str]:
+    def _first_column(self, query: str, *values: str) -> list[str]:
         """Return the first column of what a query of the catalogue gives."""
         return [name for name, *_ in self._catalogue(query, *values)]
 
@@ -339,7 +339,7 @@ class PostgresTable(SelectiveTable):
         return ""
 
 
-def _named(values: Sequence[str], names: Sequence[str]) -> list[str]:
+def _alias_columns(values: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return values as they are selected under the names of their columns."""
     quoted = [quote_name(name, _DIALECT) for name in names]
     return [value if value == name else f"{value} AS {name}" for value, name in zip(values, quoted, strict=True)]

@@ -101,7 +101,7 @@ class _Planner:
 
     def __init__(self, cursor: Any, columns: SelectedColumns) -> None:
         self._cursor, self._columns = cursor, columns
-        plan = self._explained(RowSelection())
+        plan = self._plan_of(RowSelection())
         self.count = float(plan["Plan Rows"])
         read = {(node["Schema"], node["Relation Name"]) for node in _nodes(plan) if "Relation Name" in node}
         cursor.execute(_NEVER_ANALYSED, tuple(map(list, zip(*sorted(read), strict=True))) if read else ([], []))
@@ -123,7 +123,7 @@ class _Planner:
         """Return how many rows are selected. The planner is asked with some of the keys, and never by hashes."""
         plain = replace(selection, keys=tuple(keys for keys in selection.keys if not keys.hashed), times=None)
         part, factor = _some_keys(plain)
-        rows = float(self._explained(part)["Plan Rows"]) * factor
+        rows = float(self._plan_of(part)["Plan Rows"]) * factor
         for share in (self._share(keys) for keys in selection.keys if keys.hashed):
             rows *= 1.0 if share is None else share
         return rows
@@ -138,7 +138,7 @@ class _Planner:
             values *= distinct if distinct > 0 else -distinct * self.count
         return float(min(1.0, keys.values.num_rows / max(1.0, min(values, self.count))))
 
-    def _explained(self, selection: RowSelection) -> dict[str, Any]:
+    def _plan_of(self, selection: RowSelection) -> dict[str, Any]:
         self._cursor.execute(f"explain (format json, verbose) {self._columns.query(selection)}")
         ((plans,),) = self._cursor.fetchall()
         plan: dict[str, Any] = plans[0]["Plan"]

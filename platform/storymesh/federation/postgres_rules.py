@@ -67,7 +67,7 @@ class PostgresRuleAudit:
 
     def hold(self) -> RuleVerdicts:
         """Ask the server. Raises AuditRefused for what would not be published."""
-        contract, checks = self.rules.contract, list(self._asked)
+        contract, checks = self.rules.contract, list(self._checks_to_run)
         statement = self._statement(checks)
         row, problems = self._fetch(statement, checks)
         counts = {position: row[f"c{position}"] for position in range(len(checks)) if f"c{position}" in row}
@@ -81,7 +81,7 @@ class PostgresRuleAudit:
             for position, count in broken.items()
         }
         errors = [position for position in broken if checks[position].severity == "error"]
-        conditions = tuple(self._kept(checks[position]) for position in errors if self._leaves_out(checks[position]))
+        conditions = tuple(self._passing(checks[position]) for position in errors if self._leaves_out(checks[position]))
         failed = [
             f"{checks[position].words}: {_amount(told[position])} break it"
             for position in broken
@@ -90,9 +90,9 @@ class PostgresRuleAudit:
         held_back: list[str] = []
         for position, check in enumerate(checks):
             if position in problems or (
-                check.kind == "table" and not self._holds(check, counts[position], row["rows"])
+                check.kind == "table" and not self._passes(check, counts[position], row["rows"])
             ):
-                found = problems.get(position) or f"found {self._shown(check, counts[position], row['rows'])}"
+                found = problems.get(position) or f"found {self._describe_result(check, counts[position], row['rows'])}"
                 words = f"{check.words} ({found})"
                 (held_back if check.severity == "error" else failed).append(words)
         audit = SourceAudit(
@@ -103,7 +103,7 @@ class PostgresRuleAudit:
             left_out=bool(conditions),
         )
         self.rules.before_telling(statement, audit)
-        self._require_limit(audit, [self._kept(checks[position]) for position in errors])
+        self._require_limit(audit, [self._passing(checks[position]) for position in errors])
         if held_back:
             hint = f"nothing is fetched from {contract.in_place}; mend the rows there, or the rule"
             raise AuditRefused(f"'{contract.id}' is held back: {'; '.join(held_back)}", hint)
@@ -187,7 +187,7 @@ class PostgresRuleAudit:
         return [frozenset(names) for (names,) in self.cursor.fetchall()]
 
     @cached_property
-    def _asked(self) -> tuple[Check, ...]:
+    def _checks_to_run(self) -> tuple[Check, ...]:
         """The checks that the server is asked for: of those that it can be, the ones that no constraint holds."""
         checks = checks_of(self.rules.contract)
         return tuple(one for one in checks if self._fault(one) is None and not self._is_constraint(one))
@@ -308,7 +308,7 @@ class PostgresRuleAudit:
         listed = ", ".join(columns)
         return f"SELECT {listed}{more} FROM {self.source} WHERE {filled} GROUP BY {listed} HAVING count(*) > 1"
 
-    def _kept(self, check: Check) -> str:
+    def _passing(self, check: Check) -> str:
         """Return the condition under which a row does not break a check."""
         if isinstance(check.test, UniqueValues):
             columns = [self._written[name] for name in check.properties]
@@ -362,7 +362,7 @@ class PostgresRuleAudit:
             return 100.0 * int(found) / rows if rows else 0.0
         return found
 
-    def _holds(self, check: Check, found: Any, rows: int) -> bool:
+    def _passes(self, check: Check, found: Any, rows: int) -> bool:
         if isinstance(check.test, Freshness):
             return is_fresh(check.test, found)
         assert isinstance(check.test, LibraryMetric | SqlRule)
@@ -371,7 +371,7 @@ class PostgresRuleAudit:
         except TypeError:
             return False
 
-    def _shown(self, check: Check, found: Any, rows: int) -> Any:
+    def _describe_result(self, check: Check, found: Any, rows: int) -> Any:
         read = columns_read(check, self.rules.contract)
         hidden = restricted_properties(self.rules.contract) & read
         return RESTRICTED if hidden else self._measured(check, found, rows)

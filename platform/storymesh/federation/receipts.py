@@ -145,12 +145,12 @@ class ReceiptBook:
                 file.truncate(file.seek(0, os.SEEK_END) - len(torn))
             if not whole:
                 return 0, START
-            last = self._parsed(whole.rpartition(b"\n")[2])
+            last = self._parse_line(whole.rpartition(b"\n")[2])
         if fault := last.fault:
             raise StorymeshError(f"{self.path}: {fault}", "bring the file back from a copy of the store")
         return last.number, last.digest
 
-    def _parsed(self, line: bytes) -> Receipt:
+    def _parse_line(self, line: bytes) -> Receipt:
         try:
             return Receipt.model_validate_json(line)
         except ValidationError:
@@ -164,7 +164,7 @@ class ReceiptBook:
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
-                    yield self._parsed(line[:-1])
+                    yield self._parse_line(line[:-1])
 
     def faults(self) -> Iterator[str]:
         """Yield, in words, where the chain is broken; nothing: every receipt is as it was written."""

@@ -134,7 +134,7 @@ class Server:
 def servers_of(contract: Contract) -> Mapping[str, Server]:
     """Return the servers of a contract by name; of those with one name, the first."""
     servers: dict[str, Server] = {}
-    for index, item in enumerate(_listed(contract.document)):
+    for index, item in enumerate(_as_list(contract.document)):
         location = contract.document.key_at("servers", index, "server")
         fields = {name: _text(value) for name, value in item.items() if name not in _NOT_FIELDS and value is not None}
         server = Server(item["server"], item["type"], MappingProxyType(fields), location, contract.domain)
@@ -145,7 +145,7 @@ def servers_of(contract: Contract) -> Mapping[str, Server]:
 def server_findings(contract: Contract) -> Iterator[Finding]:
     """Yield what is wrong with the servers of a contract, whether or not anything is read from them."""
     document, names = contract.document, set[str]()
-    for index, item in enumerate(_listed(document)):
+    for index, item in enumerate(_as_list(document)):
         at = ("servers", index)
         if item["server"] in names:
             words = f"the server '{item['server']}' stands twice"
@@ -171,7 +171,7 @@ def unset_findings(contract: Contract, server: Server) -> Iterator[Finding]:
         for variable in unset_variables(written):
             words = f"'{name}' of the server '{server.name}' is {written}, and {variable} is not set here"
             hint = f"a run needs it: set {variable}, or write ${{{variable}:-otherwise}}"
-            index = next(i for i, item in enumerate(_listed(contract.document)) if item["server"] == server.name)
+            index = next(i for i, item in enumerate(_as_list(contract.document)) if item["server"] == server.name)
             yield Finding(contract.document.at("servers", index, name), "unset-variable", words, hint, "warning")
 
 
@@ -189,7 +189,7 @@ def _as_variable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper()
 
 
-def _listed(document: Document) -> list[dict[str, Any]]:
+def _as_list(document: Document) -> list[dict[str, Any]]:
     return document.value.get("servers") or []
 
 

@@ -209,7 +209,7 @@ def pattern_for_server(pattern: str) -> str | None:
         elif match["any"]:
             text = "[^\\n]"
         elif match["set"]:
-            text = re.sub(r"\\[dsw]", _inside, text)
+            text = re.sub(r"\\[dsw]", _expand_escape, text)
         elif match["repeat"] and max(int(match["least"]), int(match["most"] or 0)) > _MAX_REPEATS:
             return None
         found.append(text)
@@ -217,6 +217,6 @@ def pattern_for_server(pattern: str) -> str | None:
     return "".join(found)
 
 
-def _inside(escape: re.Match[str]) -> str:
+def _expand_escape(escape: re.Match[str]) -> str:
     """Return what stands for an escape inside of a set."""
     return _INSIDE[escape.group()[1]]

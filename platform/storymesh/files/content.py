@@ -113,7 +113,7 @@ class _OpenFolder:
         folder, _, last = name.rpartition("/")
         try:
             if folder != self._name:
-                self._enter(folder)
+                self._open_folder(folder)
             descriptor = os.open(last, _OPEN_FLAGS, dir_fd=self._folder)
         except OSError:
             return None
@@ -122,7 +122,7 @@ class _OpenFolder:
             return None
         return os.fdopen(descriptor, "rb")
 
-    def _enter(self, folder: str) -> None:
+    def _open_folder(self, folder: str) -> None:
         self.__exit__()
         self._name, self._folder = None, -1
         within = os.open(self._root, _FOLDER_FLAGS)

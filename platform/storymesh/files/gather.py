@@ -82,7 +82,7 @@ def gather(
     then the inventory keeps what it had.
     """
     counted = Gathered()
-    total = inventory.take_listing(_counted(place.list_files(), counted))
+    total = inventory.take_listing(_count_entries(place.list_files(), counted))
     with _writing(inventory, reading_schema(file)) as record:
         run = _Gathering(inventory, place, file, options, unread, record, counted)
         for key, result in run.read_all(readers):
@@ -94,7 +94,7 @@ def gather(
     return counted
 
 
-def _counted(entries: Iterable[FileEntry], counted: Gathered) -> Iterator[FileEntry]:
+def _count_entries(entries: Iterable[FileEntry], counted: Gathered) -> Iterator[FileEntry]:
     for entry in entries:
         counted.listed += 1
         yield entry
@@ -122,7 +122,7 @@ class _Gathering:
         counted: Gathered,
     ) -> None:
         self._inventory, self._place, self._file, self._options = inventory, place, file, cache(options)
-        self._unread, self._record, self._counted = unread, record, counted
+        self._unread, self._record, self._count_entries = unread, record, counted
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._inside: deque[ReadItem] = deque()
@@ -139,7 +139,7 @@ class _Gathering:
         while self._inside:
             yield self._inside.popleft()
         for entry, content in opened:
-            self._counted.opened += 1
+            self._count_entries.opened += 1
             if isinstance(content, Refused):
                 self._record.file(entry, None, content)
             elif self._begin(entry, content.sha256):
@@ -169,13 +169,13 @@ class _Gathering:
                 found = waiting.attachments[int(number)]
                 refused = isinstance(result, Refused)
                 found |= {"refused": result.reason} if isinstance(result, Refused) else {"text": result.text}
-                self._counted.read += not refused
+                self._count_entries.read += not refused
                 waiting.left -= 1
             elif isinstance(result, Refused):
                 self._finish(sha256, waiting, result)
                 return
             else:
-                self._counted.read += 1
+                self._count_entries.read += 1
                 waiting.reading = result
                 if self._file.origin.attachments:
                     self._open_inside(sha256, waiting, result.attachments)

@@ -135,7 +135,7 @@ def type_files(source: FilesSource, contract: Contract, row: Contract | None) ->
             findings += errors.findings
             continue
         take[name] = checked
-        if checked.value.type is not ANYTHING and not _fits(checked.value.type, wanted.type, parsed):
+        if checked.value.type is not ANYTHING and not _is_assignable(checked.value.type, wanted.type, parsed):
             words = f"this is {a_kind(checked.value.type)}, and {contract.document.path} promises {a_kind(wanted.type)}"
             findings.append(document.finding(("take", name), "wrong-type", f"'{name}': {words}"))
     where = _read_where(source, scope, findings)
@@ -232,7 +232,7 @@ def _column_findings(source: FilesSource, row: Contract | None) -> Iterator[Find
         yield source.document.finding(("from", "product"), "no-key", words, "give it one")
 
 
-def _fits(given: Type, wanted: Type, expression: Expression | None = None) -> bool:
+def _is_assignable(given: Type, wanted: Type, expression: Expression | None = None) -> bool:
     """Return True where every value of a type is one of the wanted type, without a loss."""
     match given, wanted:
         case (Null(), _) | (_, Json()):
@@ -244,13 +244,13 @@ def _fits(given: Type, wanted: Type, expression: Expression | None = None) -> bo
         case (Text(), Date()):  # a day of a moment is written by a filter
             return isinstance(expression, FilterCall) and expression.name == "date"
         case (Array(item), Array(other)):
-            return _fits(item.type, other.type)
+            return _is_assignable(item.type, other.type)
         case (Struct(fields), Struct(others)):
             return all(
                 name in fields
                 and isinstance(found := fields[name], Field)
                 and isinstance(other, Field)
-                and _fits(found.type, other.type)
+                and _is_assignable(found.type, other.type)
                 for name, other in others.items()
             )
         case _:

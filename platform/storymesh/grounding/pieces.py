@@ -84,7 +84,7 @@ class GroundingSource:
     def is_changed(self, number: int, written: str) -> bool:
         """Return True if a piece is not there, or was written otherwise than it was shown."""
         text = self.texts.get(number)
-        return text is None or (bool(written.strip()) and _plain(written) != _plain(_harmless(text)))
+        return text is None or (bool(written.strip()) and _normalize(written) != _normalize(_harmless(text)))
 
 
 def _harmless(text: str) -> str:
@@ -94,7 +94,7 @@ def _harmless(text: str) -> str:
     return f"{text} " if text.endswith(CLOSE[0]) else text
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -118,7 +118,7 @@ class Draft:
     def cut_to(self, parts: list[str | int]) -> "Draft":
         """Return the draft of some of the parts, without white space at either end."""
         changed = tuple(part for part in parts if isinstance(part, str) and part in self.changed)
-        return Draft(tuple(_stripped(parts)), changed)
+        return Draft(tuple(_strip_parts(parts)), changed)
 
     def put_back(self, source: GroundingSource) -> tuple[str, tuple[PlacedPiece, ...]]:
         """Return the text with each piece as the story has it, and where the pieces stand."""
@@ -137,7 +137,7 @@ class Draft:
         return "".join(texts), tuple(placed)
 
 
-def _stripped(parts: list[str | int]) -> list[str | int]:
+def _strip_parts(parts: list[str | int]) -> list[str | int]:
     """Return parts without white space at either end."""
     for place in (0, -1):
         while parts and isinstance(end := parts[place], str):

@@ -39,7 +39,7 @@ class Places:
         for key in self._plain & self._marks.keys():
             for circle in self._marks[key]:
                 circle -= self._plain
-        self._pairs = list(_pairs(source, story))
+        self._exchangeable_pairs = list(_exchangeable_pairs(source, story))
         self._numbers = {f"#{number}" for number in source.numbers}
         self._rows = {f"#{piece.number}": piece.row for piece in source.pieces if piece.row}
         self._in_rows = not list(self._mixed_rows(story))
@@ -51,21 +51,21 @@ class Places:
         """Yield what stands elsewhere than in the story."""
         marks = marks_of(told)
         moved = {key for key, its in marks.items() if any(map(set.difference, its, self._marks.get(key, its)))}
-        for one, other in self._pairs:
+        for one, other in self._exchangeable_pairs:
             if one in moved and other in moved if one in self._plain else one in moved or other in moved:
-                yield from self._exchanged(one, other, marks)
+                yield from self._exchange_faults(one, other, marks)
         for key in self._numbers & marks.keys():
             units, here = ({mark for mark in side[key][0] if mark.endswith(_UNIT)} for side in (self._marks, marks))
             if units and not units & here:
-                unit = " or ".join(sorted(map(self._shown, units)))
-                yield Fault("omission", self._shown(key), f"{self._shown(key)} is told without its unit ({unit}).")
+                unit = " or ".join(sorted(map(self._show, units)))
+                yield Fault("omission", self._show(key), f"{self._show(key)} is told without its unit ({unit}).")
         for item, others in _weighty(told):
             if others and others.isdisjoint(self._stated.get(item.key, others)):
                 yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
         if self._in_rows:
             yield from self._mixed_rows(told)
 
-    def _exchanged(self, one: str, other: str, marks: dict[str, Marks]) -> Iterator[Fault]:
+    def _exchange_faults(self, one: str, other: str, marks: dict[str, Marks]) -> Iterator[Fault]:
         """Yield a fault if two rivals have changed places."""
         both = {one, other, f"{one}{_CLOSE}", f"{other}{_CLOSE}"}
         sides = [side.get(key, _NO_MARKS) for side in (self._marks, marks) for key in (one, other)]
@@ -75,13 +75,13 @@ class Places:
             wrong, right = len(lost) + len(taken), len(ours & come) + len(theirs & gone)
             if (lost and taken) if one in self._plain else wrong > right:
                 mark, owner, holder = (min(lost), one, other) if lost else (min(taken), other, one)
-                mark, owner, holder = map(self._shown, (mark, owner, holder))
+                mark, owner, holder = map(self._show, (mark, owner, holder))
                 because = f"{mark} stands by {holder}, in the story it belongs to {owner}."
                 yield Fault("place", mark.strip("“”"), because)
             if wrong != right:
                 return
 
-    def _shown(self, mark: str) -> str:
+    def _show(self, mark: str) -> str:
         """Return a value or word as it is shown to its author."""
         key = mark.rstrip(f"{_CLOSE}{_NAMING}{_UNIT} ")
         return self._texts.get(key, f"“{key}”")
@@ -94,7 +94,7 @@ class Places:
             seen = [row for _, row in runs]
             apart = next((key for at, (key, row) in enumerate(runs) if row in seen[:at]), None)
             if apart is not None:
-                text = self._shown(apart)
+                text = self._show(apart)
                 yield Fault("place", text, f"{text} stands apart from the values told with it.")
 
 
@@ -106,7 +106,7 @@ def rivals_of(source: GroundingSource) -> dict[int, set[int]]:
     }
 
 
-def _pairs(source: GroundingSource, story: Reading) -> Iterator[tuple[str, str]]:
+def _exchangeable_pairs(source: GroundingSource, story: Reading) -> Iterator[tuple[str, str]]:
     """Yield the keys of values and of words that could take each other's places."""
     for one, others in rivals_of(source).items():
         yield from ((f"#{one}", f"#{other}") for other in others if one < other)

@@ -159,14 +159,14 @@ class Reading:
 
     @cached_property
     def sentences(self) -> list[list[Item]]:
-        return list(_grouped(self.items, [item.sentence for item in self.items]))
+        return list(_group_items(self.items, [item.sentence for item in self.items]))
 
     @cached_property
     def statements(self) -> list[list[Item]]:
-        return list(_grouped(self.items, [item.statement for item in self.items]))
+        return list(_group_items(self.items, [item.statement for item in self.items]))
 
 
-def _grouped(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Item]]:
+def _group_items(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Item]]:
     group: list[Item] = []
     before = -1
     for item, number in zip(items, numbers, strict=True):

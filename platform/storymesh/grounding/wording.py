@@ -43,10 +43,10 @@ class StoryWords:
         self._keys = {item.key for item in story.items if item.is_word}
         roles = [word for piece in source.pieces for word in _WORD_OF_NAME.findall(str(*piece.path[:1]))]
         self._allowed = {language.key(word.lower()) for word in (*source.vocabulary, *roles)}
-        self._statements = [_said(part) for part in story.statements]
-        self._denied = [(set(_said(part)), _ties(part)) for part in story.statements if _denials(part)]
-        self._most_denials = max(map(_denials, story.statements), default=0)
-        affirmed = (_said(part) for part in story.statements if not _denials(part))
+        self._statements = [_subjects(part) for part in story.statements]
+        self._denied = [(set(_subjects(part)), _negated_items(part)) for part in story.statements if _negations(part)]
+        self._most_denials = max(map(_negations, story.statements), default=0)
+        affirmed = (_subjects(part) for part in story.statements if not _negations(part))
         self._only_denied = set().union(*(said for said, _ in self._denied)).difference(*affirmed)
         # What a reason is given for may be said in the sentence before ("The reason was …").
         self._reasoned = {
@@ -81,7 +81,7 @@ class StoryWords:
         names a value, one that gives a reason where the story gives one, and "any" where something is denied."""
         item = statement[index]
         if item.text.lower() in self.language.words("polar"):
-            return bool(_denials(statement))
+            return bool(_negations(statement))
         if item.text.lower() in self.language.words("light"):
             return True
         if item.key in self.language.causes:
@@ -126,9 +126,9 @@ class StoryWords:
     def faults(self, told: Reading) -> Iterator[Fault]:
         """Yield what a retelling in known words says elsewhere than the story, turns round or leaves out."""
         for statement in told.statements:
-            yield from self._turned(statement)
+            yield from self._reversed_statements(statement)
         yield from self._reasons(told)
-        yield from self._left_out(told)
+        yield from self._omissions(told)
 
     def _reasons(self, told: Reading) -> Iterator[Fault]:
         """Yield the reasons and results that the story gives none for, or another."""
@@ -139,11 +139,11 @@ class StoryWords:
                     if any(other.key not in self._reasoned and other.key in self._keys for other in others):
                         yield Fault("place", item.text, f"“{item.text}” gives a reason that the story does not give.")
 
-    def _turned(self, statement: Sequence[Item]) -> Iterator[Fault]:
-        said, ties = _said(statement), _ties(statement)
-        if _denials(statement) > self._most_denials > 0:
+    def _reversed_statements(self, statement: Sequence[Item]) -> Iterator[Fault]:
+        said, ties = _subjects(statement), _negated_items(statement)
+        if _negations(statement) > self._most_denials > 0:
             yield Fault("negation", "", "This denies more than once what the story denies once.")
-        if _denials(statement):
+        if _negations(statement):
             for tie, word in ties.items():
                 if not any(self._may_deny(tie, said, *denied) for denied in self._denied):
                     yield Fault("negation", word, f"“{word}” denies something else than in the story.")
@@ -161,7 +161,7 @@ class StoryWords:
         alone = tie in own and not (tie.startswith("#") and ties.keys() & said.keys())
         return (tie in ties or alone) and (not own or bool(own & said.keys()))
 
-    def _left_out(self, told: Reading) -> Iterator[Fault]:
+    def _omissions(self, told: Reading) -> Iterator[Fault]:
         keys = {item.key for item in told.items}
         for key, word in self._required.items():
             if key not in keys:
@@ -174,16 +174,16 @@ class StoryWords:
                 yield Fault("omission", words, f"“{words}” is left out.")
 
 
-def _denials(statement: Sequence[Item]) -> int:
+def _negations(statement: Sequence[Item]) -> int:
     return sum(item.weight == "negations" for item in statement)
 
 
-def _said(statement: Sequence[Item]) -> dict[str, str]:
+def _subjects(statement: Sequence[Item]) -> dict[str, str]:
     """Return what a statement is about, by key: its words but negations and leads, and its pieces."""
     return {item.key: item.text for item in statement if not item.lead and item.weight not in _SILENT}
 
 
-def _ties(statement: Sequence[Item]) -> dict[str, str]:
+def _negated_items(statement: Sequence[Item]) -> dict[str, str]:
     """Return the word or piece that each negation of a statement denies, with the negation: the next one, if there is
     one, else the one before."""
     ties: dict[str, str] = {}

@@ -82,22 +82,22 @@ class Morphology:
 
     def finiteness(self, word: str) -> int:
         """Return the likelihood that a word is the finite verb: 2 for a known verb, 1 if it ends like one, else 0."""
-        return 2 if self._known(word) else 1 if word.endswith(self._finite) else 0
+        return 2 if self._first_form(word) else 1 if word.endswith(self._finite) else 0
 
     def _verb(self, word: str) -> str:
         """Return the key of a word without a particle: that of a participle ("gekommen") is its verb's."""
-        if known := self._known(word):
+        if known := self._first_form(word):
             return known
         for syllable in self._participles:
             rest = word.removeprefix(syllable)
             if rest != word and len(rest) > MIN_STEM_LENGTH and rest.endswith(("t", "en")):
                 return self._verb(rest)
         for prefix in self._prefixes:
-            if word.startswith(prefix) and (known := self._known(word.removeprefix(prefix))):
+            if word.startswith(prefix) and (known := self._first_form(word.removeprefix(prefix))):
                 return prefix + known
         return self._stem(word)
 
-    def _known(self, word: str) -> str | None:
+    def _first_form(self, word: str) -> str | None:
         """Return the first form of the line that has a word, as it stands or without one of the endings."""
         stems = (word.removesuffix(ending) for ending in ("", *self._endings) if word.endswith(ending))
         return next((self._forms[stem] for stem in stems if stem in self._forms), None)
@@ -234,10 +234,10 @@ def language_of(name: str) -> Language:
     lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
     families = FOLDER / f"{name}.families"
     morphology = Morphology(read, families.read_text(encoding="utf-8") if families.exists() else "")
-    return Language(lists, morphology, _same(read["phrases"]), _same(read["bounding"]))
+    return Language(lists, morphology, _parse_synonyms(read["phrases"]), _parse_synonyms(read["bounding"]))
 
 
-def _same(lines: str) -> dict[str, str]:
+def _parse_synonyms(lines: str) -> dict[str, str]:
     """Return what each phrase of some lines says, a line for each: `phrase = what it says`."""
     return {phrase: word for phrase, _, word in (line.partition(" = ") for line in lines.strip().splitlines())}
 

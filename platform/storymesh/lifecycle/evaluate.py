@@ -142,7 +142,7 @@ def evaluate_model(
         message = f"{loaded.release.name} has nothing to look up"
         raise WrongUsage(message, "name a template for `context` under `evaluation`, or ask with --book closed")
     for book in books:
-        rows = [row for row in loaded.questions.questions.to_pylist() if row["task"] in _asked(tasks)]
+        rows = [row for row in loaded.questions.questions.to_pylist() if row["task"] in _questions_of_tasks(tasks)]
         said = ask([loaded.messages(row, book) for row in rows])
         texts = {row["id"]: text for row, text in zip(rows, said, strict=True) if text is not None}
         results.append(_score(loaded, AnswerFile(texts), book, tasks, engine))
@@ -162,7 +162,7 @@ def unmet_demands(evaluation: EvaluationResult, least: Mapping[tuple[str, str], 
     return found
 
 
-def _asked(tasks: Sequence[Task]) -> set[str]:
+def _questions_of_tasks(tasks: Sequence[Task]) -> set[str]:
     """Return the questions that some tasks are scored by: to abstain is an answer to what is best."""
     return {"best" if task == "abstain" else task for task in tasks}
 
@@ -190,7 +190,7 @@ def _score(
     weights[np.flatnonzero(named), read.choice[named]] = 1.0
     predictions = Predictions(weights, read.abstains, read.share, read.verdict, read.answered)
     scores = _score_tasks(loaded, predictions, tasks, book)
-    shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
+    shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_questions_of_tasks(tasks)))
     if loaded.listed and "best" in scores:
         scores["best"] = {**scores["best"], **_score_order(questions, read)}
     facts = _check_facts(loaded, texts, shown, book, open_engine)

@@ -34,7 +34,7 @@ def write_evaluation(evaluation: EvaluationResult, folder: Path) -> None:
     answers = {result.book: [asdict(answer) for answer in result.answers] for result in evaluation.results}
     text = json.dumps({**content, "answers": answers}, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / RESULTS, text)
-    shown = {result.book: _shown(result) for result in evaluation.results if result.answers}
+    shown = {result.book: _shown_answers(result) for result in evaluation.results if result.answers}
     page = render_page(TEMPLATE, **content, shown=shown)
     write_atomically(folder / PAGE, page)
 
@@ -52,7 +52,7 @@ def _result(result: BookResult) -> dict[str, Any]:
     }
 
 
-def _shown(result: BookResult) -> list[ScoredAnswer]:
+def _shown_answers(result: BookResult) -> list[ScoredAnswer]:
     """Return the answers of a book that the page shows: the wrong ones first, and so many as it carries."""
     wrong_first = sorted(result.answers, key=lambda answer: answer.correct is not False)
     return [_shortened(answer) for answer in wrong_first[:MAX_ANSWERS]]

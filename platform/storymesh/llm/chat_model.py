@@ -63,9 +63,9 @@ class ChatModel:
 
     def find(self, messages: Messages) -> tuple[ChatRequest, ChatResponse] | None:
         """Return the stored answer with its request: in the schema, or plain where the model or its server had none."""
-        return self._found(self.request(messages, self.chat.schema))
+        return self._find_stored(self.request(messages, self.chat.schema))
 
-    def _found(self, formed: ChatRequest) -> tuple[ChatRequest, ChatResponse] | None:
+    def _find_stored(self, formed: ChatRequest) -> tuple[ChatRequest, ChatResponse] | None:
         if (answer := self._answers.get(formed.key)) is not None:
             return formed, answer
         plain = replace(formed, schema=None)
@@ -74,7 +74,7 @@ class ChatModel:
     async def answer(self, messages: Messages) -> tuple[ChatRequest, ChatResponse]:
         """Find the answer or ask for it. Equal requests under way are sent once."""
         request = self.request(messages, self.chat.schema)
-        if (found := self._found(request)) is not None:
+        if (found := self._find_stored(request)) is not None:
             self._usage.reused += 1
             return found
         asking = self._under_way.get(request.key)

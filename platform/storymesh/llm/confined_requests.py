@@ -94,10 +94,10 @@ def _guard_libraries() -> None:
     for library, class_name, method, argument in _SEND_METHODS:
         with suppress(ImportError):
             owner = getattr(importlib.import_module(library), class_name)
-            setattr(owner, method, _guarded(getattr(owner, method), argument))
+            setattr(owner, method, _guard(getattr(owner, method), argument))
 
 
-def _guarded(send: Callable[..., Any], argument: str) -> Callable[..., Any]:
+def _guard(send: Callable[..., Any], argument: str) -> Callable[..., Any]:
     """Return `send`, which follows no redirect while a model is asked."""
     if iscoroutinefunction(send):
 

@@ -123,7 +123,7 @@ class LangChainModel:
         try:
             if provider == "openai":
                 settings["http_async_client"] = self._client = _client(self.timeout)
-            with self._confined():  # some ask their server for its models at once
+            with self._confinement():  # some ask their server for its models at once
                 plain = _build(init_chat_model, self.name, settings)
         except ImportError as error:
             package = re.search(r"`pip install ([\w-]+)`", str(error))
@@ -148,7 +148,7 @@ class LangChainModel:
         self._bound = self._in_schema(plain)
         self._plain = plain
 
-    def _confined(self) -> AbstractContextManager[None]:
+    def _confinement(self) -> AbstractContextManager[None]:
         """Return what confines requests: to the address that a narrative names, without keys that are not for it."""
         return confined_requests(self.base_url, self._withheld)
 
@@ -172,7 +172,7 @@ class LangChainModel:
             form["json_schema"]["schema"] = {k: v for k, v in self.schema.items() if k not in ("title",)}  # type: ignore[index]
             return plain.bind(extra_body={"response_format": form})
         try:
-            with self._confined():
+            with self._confinement():
                 return plain.with_structured_output(dict(self.schema)).first
         except Exception:  # also of a server that is asked whether it can
             return None
@@ -183,7 +183,7 @@ class LangChainModel:
         model = self._bound if structured and self._bound is not None else self._plain
         try:
             async with asyncio.timeout(self.timeout):
-                with self._untraced(), self._confined():
+                with self._untraced(), self._confinement():
                     message = await model.ainvoke(list(messages))
         except TimeoutError:
             raise TransientError(f"no answer within {self.timeout:g} s", slower=True, billed=True) from None

@@ -56,7 +56,7 @@ class RoleRules:
         contract, residence = self.contract, self.contract.residence
         if self._is_elsewhere and residence is not None:  # nobody there is shown what a rule found
             contract = replace(contract, residence=residence.of_narrative(self.typed.narrative.id))
-        return SourceRules(contract, self._told[0], self.fetched, self._told[1], self._write_receipts)
+        return SourceRules(contract, self._disclosable[0], self.fetched, self._disclosable[1], self._write_receipts)
 
     def unheld(self) -> Iterator[tuple[Check, list[str]]]:
         """Yield the checks that nobody holds, with the columns that may not be read for that, and those that no server
@@ -70,7 +70,7 @@ class RoleRules:
             )
             if isinstance(check.test, FitsType) or fetched:
                 continue
-            known = self._told[0] if self.holds_rules == "there" else self.fetched
+            known = self._disclosable[0] if self.holds_rules == "there" else self.fetched
             if missing := [name for name in self.contract.properties if name in read - known]:
                 yield check, missing
             elif self.holds_rules == "there" and pushdown_fault(check, self.contract) is not None:
@@ -91,7 +91,7 @@ class RoleRules:
         return not self._is_elsewhere or policy.allows(name, "raw", home, narrative.purpose)
 
     @cached_property
-    def _told(self) -> tuple[frozenset[str], dict[str, AggregationThreshold]]:
+    def _disclosable(self) -> tuple[frozenset[str], dict[str, AggregationThreshold]]:
         """The columns of which figures may come, and the least groups of those of which nothing else may."""
         if not self._is_elsewhere:
             return frozenset(self.contract.properties), {}
@@ -111,7 +111,7 @@ class RoleRules:
         """Write what leaves with the figures of an audit, before anybody knows of them."""
         if not self._is_elsewhere:
             return
-        columns, least = self._told
+        columns, least = self._disclosable
         told = audit.model_dump_json()
         by_group: dict[AggregationThreshold | None, list[str]] = {}
         for name in sorted(columns):

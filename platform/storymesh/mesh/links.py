@@ -35,15 +35,15 @@ class LinkCheck:
                 hint = suggest_name(domain.premise, self.settings.premises)
                 yield self.domain_documents[name].finding(["premise"], "unknown-name", message, hint)
         for product in self.products.values():
-            yield from self._of_product(product)
+            yield from self._product_findings(product)
         yield from premise_findings(Residency(self.settings, self.domains, self.contracts), self.products)
         for contract in self.contracts.values():
-            yield from self._of_contract(contract)
+            yield from self._contract_findings(contract)
         for narrative in self.narratives.values():
-            yield from self._of_narrative(narrative)
+            yield from self._narrative_findings(narrative)
         yield from self._circles()
 
-    def _of_product(self, product: Product) -> Iterator[Finding]:
+    def _product_findings(self, product: Product) -> Iterator[Finding]:
         document = product.document
         if product.domain not in self.domains:
             message = f"the domain '{product.domain}' has no domain.yaml"
@@ -54,7 +54,7 @@ class LinkCheck:
             yield document.finding(["id"], "missing-contract", message, hint)
         yield from port_findings(product, self.products, self.contracts, self.contract_files)
 
-    def _of_contract(self, contract: Contract) -> Iterator[Finding]:
+    def _contract_findings(self, contract: Contract) -> Iterator[Finding]:
         if contract.id not in self.products:
             message = f"nobody publishes '{contract.id}'"
             hint = f"write domains/{contract.domain}/products/{contract.name}.odps.yaml"
@@ -74,7 +74,7 @@ class LinkCheck:
                     yield Finding(relationship.location, "unknown-name", message, hint)
             yield from _type_findings(contract, relationship, parent)
 
-    def _of_narrative(self, narrative: Narrative) -> Iterator[Finding]:
+    def _narrative_findings(self, narrative: Narrative) -> Iterator[Finding]:
         for role, member in narrative.cast.items():
             product, step = member.product, ["cast", role]
             if product not in self.products:

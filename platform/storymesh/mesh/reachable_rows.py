@@ -90,7 +90,7 @@ class ReachableRowFinder:
             if (form := self._sent_form(role, join)) is not None:
                 by_parent.setdefault(join.other, {})[join] = form
         for other, joins in by_parent.items():
-            table, secret = self._reached(other), b""
+            table, secret = self._reachable_rows(other), b""
             values = {f"k{n}": table[join.other_column] for n, join in enumerate(joins)}
             if any(form != "raw" for form in joins.values()):
                 secret = egress_key(pseudonym_key(self.mesh.prepare_store()))
@@ -190,25 +190,27 @@ class ReachableRowFinder:
         place = columns.index(contract.event_time)
         if link.within is not None:
             yield TimeBounds(
-                place, _moved(first, link.within.after - _ZONES), _moved(last, link.within.before + _ZONES)
+                place,
+                _shift(first, link.within.after - _ZONES),
+                _shift(last, link.within.before + _ZONES),
             )
         elif link.overlaps is not None:
-            yield TimeBounds(place, None, _moved(last, link.overlaps.slack + _ZONES))
+            yield TimeBounds(place, None, _shift(last, link.overlaps.slack + _ZONES))
             if contract.end_time is not None and not role.late_end:
                 ended = columns.index(contract.end_time)
-                yield TimeBounds(ended, _moved(first, -link.overlaps.slack - _ZONES), None, or_null=True)
+                yield TimeBounds(ended, _shift(first, -link.overlaps.slack - _ZONES), None, or_null=True)
         else:
-            yield TimeBounds(place, None, _moved(last, _ZONES))
+            yield TimeBounds(place, None, _shift(last, _ZONES))
 
     @cached_property
     def _moments(self) -> tuple[datetime | None, datetime | None]:
         """The first and the last moment of a case."""
         cast = self.typed.cast
-        at = self._reached(cast.anchor.name)[cast.at].cast("timestamp(6)")
+        at = self._reachable_rows(cast.anchor.name)[cast.at].cast("timestamp(6)")
         (moments,) = self.engine.fetch_rows(at.as_table().aggregate(first=at.min(), last=at.max()))
         return moments["first"], moments["last"]
 
-    def _reached(self, name: str) -> "ir.Table":
+    def _reachable_rows(self, name: str) -> "ir.Table":
         """Return the rows of a role that cases reach by their keys, as far as its premise may know these: of the anchor
         those that are cases."""
         role = self.typed.cast.roles[name]
@@ -221,7 +223,7 @@ class ReachableRowFinder:
         for other in dict.fromkeys(join.other for join in role.joins):
             if not self._may_narrow(other, name):
                 continue
-            parents = self._reached(other)
+            parents = self._reachable_rows(other)
             pairs = [(table[j.column], parents[j.other_column]) for j in role.joins if j.other == other]
             table = table.semi_join(parents, [mine == theirs for mine, theirs in map(_comparable, pairs)])
         return table
@@ -257,7 +259,7 @@ def _digest(keys: "pa.Table") -> str:
     return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
-def _moved(moment: datetime, by: timedelta) -> datetime | None:
+def _shift(moment: datetime, by: timedelta) -> datetime | None:
     """Return a shifted moment; None if it is out of range."""
     try:
         return moment + by

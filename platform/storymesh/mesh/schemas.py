@@ -30,7 +30,7 @@ class FileKind:
     make_schema: Callable[[], JsonSchema]
 
 
-def _of_model(model: type[BaseModel]) -> Callable[[], JsonSchema]:
+def _model_schema(model: type[BaseModel]) -> Callable[[], JsonSchema]:
     def make() -> dict[str, Any]:
         return {"$schema": DIALECT, **model.model_json_schema(mode="validation", by_alias=True)}
 
@@ -53,10 +53,10 @@ def _product_schema() -> JsonSchema:
 FILE_KINDS: Mapping[str, FileKind] = {
     "contract": FileKind("contracts/*/*.odcs.yaml", odcs_schema),
     "product": FileKind("domains/*/products/*.odps.yaml", _product_schema),
-    "files": FileKind("domains/*/sources/**/*.files.yaml", _of_model(FilesFile)),
-    "narrative": FileKind("narratives/*/narrative.yaml", _of_model(NarrativeFile)),
-    "scenario": FileKind("narratives/*/scenarios/*.yaml", _of_model(ScenarioFile)),
-    "domain": FileKind("domains/*/domain.yaml", _of_model(Domain)),
-    "mesh": FileKind("mesh.yaml", _of_model(Settings)),
+    "files": FileKind("domains/*/sources/**/*.files.yaml", _model_schema(FilesFile)),
+    "narrative": FileKind("narratives/*/narrative.yaml", _model_schema(NarrativeFile)),
+    "scenario": FileKind("narratives/*/scenarios/*.yaml", _model_schema(ScenarioFile)),
+    "domain": FileKind("domains/*/domain.yaml", _model_schema(Domain)),
+    "mesh": FileKind("mesh.yaml", _model_schema(Settings)),
 }
 """Name of a kind of file -> where such files are, and their JSON Schema."""

@@ -213,7 +213,7 @@ class _Reader:
                 self.carried(node.base)
                 return self._read(node.typed.paths - node.base.typed.paths, node.at)
             case ast.FilterCall():
-                return self._filtered(node)
+                return self._read_filter(node)
             case ast.Conditional():
                 self.carried(node.test)
                 return self.carried(node.then) | self.carried(node.otherwise)
@@ -222,17 +222,17 @@ class _Reader:
             case ast.Concat(parts=parts) | ast.Choose(options=parts) | ast.ListLiteral(items=parts):
                 return frozenset(column for part in parts for column in self.carried(part))
             case ast.Compare():
-                self._compared(node)
+                self._read_comparison(node)
                 return _NONE
             case ast.IsTest(base=part) | ast.Not(operand=part):
                 self.carried(part)
                 return _NONE
             case ast.Arithmetic():
                 before = len(self.uses)
-                return self._computed(node.at, before, self.carried(node.left) | self.carried(node.right))
+                return self._need_values(node.at, before, self.carried(node.left) | self.carried(node.right))
             case ast.Negate():
                 before = len(self.uses)
-                return self._computed(node.at, before, self.carried(node.operand))
+                return self._need_values(node.at, before, self.carried(node.operand))
             case _:
                 return _NONE
 
@@ -241,7 +241,7 @@ class _Reader:
         self.uses += [self._use(column, place, needs_value=False) for column in sorted(found)]
         return found
 
-    def _computed(self, place: Location, before: int, columns: Iterable[Column]) -> frozenset[Column]:
+    def _need_values(self, place: Location, before: int, columns: Iterable[Column]) -> frozenset[Column]:
         """Note that values of columns are needed: where they are read, if that is among the uses that were noted since
         there were `before` of them, or else at `place`."""
         wanted, own = {*columns}, self.uses[before:]
@@ -252,13 +252,13 @@ class _Reader:
         self.uses += [self._use(column, place, needs_value=True) for column in sorted(others)]
         return _NONE
 
-    def _compared(self, node: ast.Compare) -> None:
+    def _read_comparison(self, node: ast.Compare) -> None:
         before = len(self.uses)
         left, right = self.carried(node.left), self.carried(node.right)
         if node.operator not in _EQUALITY or not _alike(left, right):
-            self._computed(node.at, before, left | right)
+            self._need_values(node.at, before, left | right)
 
-    def _filtered(self, node: ast.FilterCall) -> frozenset[Column]:
+    def _read_filter(self, node: ast.FilterCall) -> frozenset[Column]:
         before = len(self.uses)
         base = self.carried(node.base)
         arguments = FILTERS[node.name].arguments_by_name(node) if node.name in FILTERS else {}
@@ -271,11 +271,11 @@ class _Reader:
             equal = isinstance(test, ast.Literal) and test.value in _EQUALITY
             plain = test is None or (isinstance(test, ast.Literal) and test.value in ("none", "defined"))
             if not plain and not (equal and _alike(own, others)):
-                self._computed(node.at, before, own | others)
+                self._need_values(node.at, before, own | others)
             return base
         if node.name in _HANDING_ON:
             return base | own | others
-        self._computed(node.at, before, base | own | others)
+        self._need_values(node.at, before, base | own | others)
         return base if node.name == "sort" else _NONE
 
     def _attribute(self, node: ast.FilterCall, attribute: Expression | None) -> frozenset[Column]:

@@ -86,7 +86,7 @@ def take_extract(
     book = extracts.receipts(request.from_premise)
     with hold_lock(folder / ".lock"):
         if path.is_file():
-            return _opened(snapshot, path, _receipt_of(book, path, snapshot.version, request, policy))
+            return _open_extract(snapshot, path, _receipt_of(book, path, snapshot.version, request, policy))
         staged = path.with_suffix(".part")
         with open_engine() as engine:
             table = engine.read_parquet(snapshot.files, arrow_schema(snapshot.contract_held(policy.contract)))
@@ -106,7 +106,7 @@ def take_extract(
         )
         staged.replace(path)
         sync_folder(folder)
-    return _opened(snapshot, path, receipt)
+    return _open_extract(snapshot, path, receipt)
 
 
 def _receipt_of(book: ReceiptBook, path: Path, version: str, request: ExtractRequest, policy: EgressPolicy) -> Receipt:
@@ -117,7 +117,7 @@ def _receipt_of(book: ReceiptBook, path: Path, version: str, request: ExtractReq
     return receipt
 
 
-def _opened(snapshot: Snapshot, path: Path, receipt: Receipt) -> Snapshot:
+def _open_extract(snapshot: Snapshot, path: Path, receipt: Receipt) -> Snapshot:
     import pyarrow.parquet as pq
 
     return replace(

@@ -161,7 +161,7 @@ class _Transfer:
             unique = {check.reason for check in checks_of(own) if isinstance(check.test, UniqueValues)}
             if unique & audit.broken.keys():
                 wanted = EVERY_ROW  # or nobody would see what a row repeats
-        ways = FetchStrategies.of(_decided(wanted, self.product, table))
+        ways = FetchStrategies.of(_decidable_selection(wanted, self.product, table))
         sent = fetching.before_sending() if table.sends_keys and wanted.keys else ()
         choose = self._chooser(own)
         estimates = table.estimate(choose, ways.selections)
@@ -206,7 +206,7 @@ class _Transfer:
         )
 
 
-def _decided(wanted: RowSelection, product: Product, table: ServerTable) -> RowSelection:
+def _decidable_selection(wanted: RowSelection, product: Product, table: ServerTable) -> RowSelection:
     """Return the part of a selection on which a source decides as the cases do."""
     if product.layout.forms != PLAIN:  # it writes values otherwise than the contract has them
         wanted = replace(wanted, where=None)
@@ -260,11 +260,13 @@ def audit_of(publication: Publication) -> SourceAudit:
 
 def _warnings(results: Sequence[CheckResult]) -> "list[str]":
     return [
-        f"{result.words} ({_found(result)})" for result in results if result.severity == "warning" and not result.passed
+        f"{result.words} ({_describe(result)})"
+        for result in results
+        if result.severity == "warning" and not result.passed
     ]
 
 
-def _found(result: CheckResult) -> str:
+def _describe(result: CheckResult) -> str:
     return f"{result.failed_rows:,} rows break it" if result.failed_rows else f"found {result.observed}"
 
 

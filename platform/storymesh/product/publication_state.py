@@ -109,7 +109,7 @@ class PublicationState:
         otherwise than before."""
         note = self._read_note()
         if note is not None and not self.is_noted(publication):
-            write_atomically(self._path, note.model_copy(update={"results": _noted(publication)}).model_dump_json())
+            write_atomically(self._path, note.model_copy(update={"results": _as_note(publication)}).model_dump_json())
 
     def forget(self) -> None:
         """Begin a publication: what it leaves behind is not known before it has ended."""
@@ -129,7 +129,7 @@ class PublicationState:
             rows_out=publication.rows_out,
             quarantined=dict(publication.quarantined),
             quarantine=str(quarantine.relative_to(self._store.folder)) if quarantine is not None else None,
-            results=_noted(publication),
+            results=_as_note(publication),
         )
         write_atomically(self._path, note.model_dump_json())
 
@@ -179,7 +179,7 @@ def old_quarantines(folder: Path, product: str) -> tuple[Path, ...]:
     return tuple(file for file in files if file != noted and file.stat().st_mtime < written)
 
 
-def _noted(publication: Publication) -> list[_NotedResult]:
+def _as_note(publication: Publication) -> list[_NotedResult]:
     return [
         _NotedResult(
             passed=result.passed,

@@ -214,7 +214,7 @@ class _Publishing:
         Raises _KeptRowRepeated where one of the rows repeats what has to be unique of a row in the `kept` files.
         """
         uncastable = UncastableValues()
-        staged = self.staging.write_files(self._typed(tables, fallible, uncastable), self.digests.add)
+        staged = self.staging.write_files(self._cast_tables(tables, fallible, uncastable), self.digests.add)
         partitions = self._written_partitions(staged)
         version, snapshot_id = self._commit(AUDIT_PREFIX, staged, kept, _digests(kept_digests, partitions))
         audit = audit_rows(
@@ -260,7 +260,7 @@ class _Publishing:
         publication = self._publication(audit, published.rows, quarantine, results, unchanged=unchanged)
         return _Outcome(publication, staged, partitions, audit.unsound)
 
-    def _typed(
+    def _cast_tables(
         self, tables: Iterable["pa.Table"], fallible: Sequence[str], uncastable: UncastableValues
     ) -> Iterator["pa.Table"]:
         """Yield tables of cast rows with the contract's types; values that fit no type go to `uncastable`."""

@@ -99,10 +99,10 @@ def _summary(contract: Contract, name: str, null_share: float) -> ColumnSummary:
 
 def _masked_rows(engine: Engine, table: "ir.Table", contract: Contract) -> list[dict[str, Any]]:
     shown = set(contract.properties) - restricted_properties(contract)
-    return [_masked(row, shown) for row in engine.fetch_rows(table)]
+    return [_mask_row(row, shown) for row in engine.fetch_rows(table)]
 
 
-def _masked(row: Mapping[str, Any], shown: set[str]) -> dict[str, Any]:
+def _mask_row(row: Mapping[str, Any], shown: set[str]) -> dict[str, Any]:
     return {name: value if value is None or name in shown else RESTRICTED for name, value in row.items()}
 
 
@@ -122,7 +122,7 @@ def sample_quarantine(
         if check.properties
     }
     shown = {*contract.properties, REASONS, FILE, LINE} - restricted_properties(contract)
-    rows = [_masked(row, shown) for row in engine.fetch_rows(table.limit(limit))]
+    rows = [_mask_row(row, shown) for row in engine.fetch_rows(table.limit(limit))]
     written = datetime.fromtimestamp(files[-1].stat().st_mtime, UTC)
     count = int(engine.fetch_value(table.count()))
     return QuarantineSample(files[-1], written, count, tuple(_quarantined(row, contract, wanted) for row in rows))

@@ -117,7 +117,7 @@ class _LinkOfCase:
             table = table.filter(table[KEY] != self.case[anchor.column][KEY])
         if choices is not None:
             joined = [
-                reduce(and_, [_equals(self._joined(table, name), value) for name, value in choice.items()])
+                reduce(and_, [_equals(self._join_column(table, name), value) for name, value in choice.items()])
                 for choice in choices
             ]
             table = table.filter(reduce(or_, joined))
@@ -128,7 +128,7 @@ class _LinkOfCase:
     def _has_time_rule(self) -> bool:
         return bool(self.link.within or self.link.overlaps or self.link.as_of)
 
-    def _joined(self, table: "ir.Table", column: str) -> "ir.Value":
+    def _join_column(self, table: "ir.Table", column: str) -> "ir.Value":
         """Return a column as it joins: its hash, where the other side is one."""
         from storymesh.federation.keyed_hash import egress_key, hash_in_engine
 
@@ -137,7 +137,7 @@ class _LinkOfCase:
             return hash_in_engine(egress_key(self.build.pseudonym_key))(table[column])
         return table[column]
 
-    def _as_joined(self, join: JoinCondition, value: Any) -> Any:
+    def _join_value(self, join: JoinCondition, value: Any) -> Any:
         """Return a value of another role as it joins: its hash, where this role has that."""
         from storymesh.federation.keyed_hash import egress_key, hashed_value
 
@@ -156,7 +156,7 @@ class _LinkOfCase:
         for parents in combinations(*(_as_rows(self.case[roles[other].column]) for other in others)):
             by_role = dict(zip(others, parents, strict=True))
             choice = {
-                join.column: self._as_joined(join, by_role[join.other][join.other_column]) for join in self.role.joins
+                join.column: self._join_value(join, by_role[join.other][join.other_column]) for join in self.role.joins
             }
             if None not in choice.values() and choice not in choices:
                 choices.append(choice)

@@ -35,7 +35,7 @@ _PHRASES: Mapping[OperatorKind, str] = {
 def plan_steps(root: PlanOperator, build: Build) -> Iterator[PlanStep]:
     """Yield the steps of an executed plan (`Engine.profile_plan`) in the order in which rows flow."""
     for operator, role in _operators(root, build, None):
-        if words := _words(operator, build):
+        if words := _describe_operator(operator, build):
             link = role.name if role else ""
             yield PlanStep(link, _name_columns(words, role), operator.estimated, operator.rows, operator.seconds)
 
@@ -58,7 +58,7 @@ def _operators(operator: PlanOperator, build: Build, role: Role | None) -> Itera
     yield operator, own
 
 
-def _words(operator: PlanOperator, build: Build) -> str:
+def _describe_operator(operator: PlanOperator, build: Build) -> str:
     match operator.kind:
         case "read":
             where = f" where {' and '.join(operator.expressions)}" if operator.expressions else ""

@@ -73,7 +73,7 @@ class DataFiles:
         with open_rows(records, without=BUILD_COLUMNS, plain=["id"]) as rows, closing(aside):
             stream = RowStream(self.engine.stream_batches(verdicts, BATCH), verdicts.schema().to_pyarrow())
             digest = self.engine.part_digests(rows.schema)
-            kept = self._kept(_judged(rows.batches(BATCH), stream), aside, digest)
+            kept = self._kept_batches(_with_verdicts(rows.batches(BATCH), stream), aside, digest)
             written = rows.coded_schema.remove(rows.coded_schema.get_field_index(UNWRITTEN))
             try:
                 write_parquet_files(kept, written, self.files, self.metadata, COMPRESSION_LEVEL)
@@ -81,7 +81,7 @@ class DataFiles:
                 raise EngineFailed(str(error)) from error
             return digest.content_digest([""]) if digest is not None else None
 
-    def _kept(
+    def _kept_batches(
         self,
         judged: "Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]",
         aside: "_RowsAside",
@@ -140,7 +140,7 @@ def _verdicts(records: "Table", curated: "Table", counts: Mapping[str, int]) -> 
     return found.order_by(release_order(found))
 
 
-def _judged(
+def _with_verdicts(
     batches: "Iterable[pa.RecordBatch]", verdicts: RowStream
 ) -> "Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]":
     """Yield each batch of records with their verdicts. Raises _OtherOrder where these are in another order."""

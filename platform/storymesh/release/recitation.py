@@ -78,7 +78,7 @@ def _sample(records: "Table", record: "TypedRecord") -> "Table":
     before: list[StringValue] = [ibis.literal("")]
     for place, text in enumerate(record.texts):
         if text.slot.phase == "answer":
-            questions.append(_plain(dialect.concat_texts(before)))
+            questions.append(_normalize(dialect.concat_texts(before)))
         else:  # as its template gives it, since no model retells it
             before.append(chosen[f"asked_{place}"].coalesce(""))
     columns = {f"question_{place}": question for place, question in enumerate(questions)}
@@ -158,7 +158,8 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
         )
     )
     unknown = dialect.filter_items(
-        values["values"], lambda value: ~values["question"].contains(_plain(value["text"])) & (value["text"] != "")
+        values["values"],
+        lambda value: ~values["question"].contains(_normalize(value["text"])) & (value["text"] != ""),
     )
     return values.filter(values["characters"] > 0).select("case_id", "first", "characters", unknown=unknown), outputs
 
@@ -181,7 +182,7 @@ def _values(sentence: "StringValue") -> "ArrayValue":
     )
 
 
-def _plain(text: "StringValue") -> "StringValue":
+def _normalize(text: "StringValue") -> "StringValue":
     """Return the words of a text in small letters, with a space around each, to look for one text in another."""
     import ibis
 

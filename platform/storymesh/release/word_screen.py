@@ -91,7 +91,7 @@ def _holding(texts: "Table", words: Sequence[str], sought: Collection[int], choi
     if all(word.isascii() for word in words):
         held = _bits([_has_word(rows["text"], word) for word in words])
     else:
-        rows = dialect.materialization_barrier(rows.select("text", plain=_plain(rows["text"])))
+        rows = dialect.materialization_barrier(rows.select("text", plain=_normalize(rows["text"])))
         held = _bits([rows["plain"].contains(word) for word in words])
     early = [place for place, word in enumerate(words) if word.isascii()][:_EARLY]
     found = {sum(1 << new for new, place in enumerate(early) if choice >> place & 1) for choice in sought}
@@ -115,7 +115,7 @@ def _has_word(text: "StringValue", word: str) -> "BooleanValue":
     return dialect.regex_found(text, f"(?i){word.replace('i', _LETTER_I)}")
 
 
-def _plain(text: "StringValue") -> "StringValue":
+def _normalize(text: "StringValue") -> "StringValue":
     """Return a text in which the words of `split_words` stand as they are."""
     return dialect.normalize_nfc(text).lower().coalesce("")
 
@@ -123,7 +123,7 @@ def _plain(text: "StringValue") -> "StringValue":
 def _sample_texts(engine: "Engine", texts: "Sequence[Table]") -> list[str]:
     fraction = min(_SAMPLE / max(_count_rows(engine, texts), 1), 1.0)
     sample = ibis.union(*[table.sample(fraction, method="row", seed=0) for table in texts])
-    plain: list[str] = engine.fetch_table(sample.select(plain=_plain(sample["text"])))["plain"].to_pylist()
+    plain: list[str] = engine.fetch_table(sample.select(plain=_normalize(sample["text"])))["plain"].to_pylist()
     return plain
 
 

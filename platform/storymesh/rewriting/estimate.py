@@ -79,7 +79,7 @@ def follow_answers(rewriter: Rewriter, task: RewriteTask) -> Iterator[CheckedAns
         fault = checked.fault
         if fault is None:
             answer = None
-            for step, answer in _judged(rewriter, task, checked):
+            for step, answer in _judgement_requests(rewriter, task, checked):
                 yield step
                 if answer is None:
                     return
@@ -88,10 +88,10 @@ def follow_answers(rewriter: Rewriter, task: RewriteTask) -> Iterator[CheckedAns
             return
         messages = checked.next_messages(messages, fault)
     if narrator.otherwise == "mend" and (mended := most_kept(task, found)) is not None:
-        yield from (step for step, _ in _judged(rewriter, task, mended))
+        yield from (step for step, _ in _judgement_requests(rewriter, task, mended))
 
 
-def _judged(
+def _judgement_requests(
     rewriter: Rewriter, task: RewriteTask, checked: CheckedAnswer
 ) -> Iterator[tuple[ChatRequest | MissingAnswer, ChatResponse | None]]:
     """Yield the request for a judgement with its stored answer, or the answer that is missing; without a judge none."""

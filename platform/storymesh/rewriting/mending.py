@@ -45,7 +45,7 @@ def mend(answer: str, source: GroundingSource) -> Grounding | None:
     # A sentence of the story that the retelling has not may be said in other words: it comes back only if it is missed.
     given_up = {unit for unit in units if strange & set(unit.told)}
     while any(unit.told and unit not in given_up for unit in units):
-        parts = _composed(units, given_up, told, own)
+        parts = _compose(units, given_up, told, own)
         grounding = check_draft(Draft(tuple(parts), ()).cut_to(parts), source)
         if not grounding.faults:
             kept = sum(len(unit.told) for unit in units if unit not in given_up)
@@ -94,7 +94,7 @@ def _units(
             groups.join(at, len(told) + other)
     for sentences, begin in ((told, 0), (own, len(told))):
         for before, at in pairwise(range(len(sentences))):
-            if _leans(sentences[at], story):
+            if _has_pronoun(sentences[at], story):
                 groups.join(begin + before, begin + at)
     yield from groups.units()
 
@@ -103,7 +103,7 @@ def _keys(sentence: Sentence, story: CheckedStory) -> set[str]:
     return {item.key for item in Reading(sentence, story.language).items}
 
 
-def _leans(sentence: Sentence, story: CheckedStory) -> bool:
+def _has_pronoun(sentence: Sentence, story: CheckedStory) -> bool:
     """Return True for a sentence with a pronoun, which may stand for what the sentence before it says."""
     words = (word for part in sentence if isinstance(part, str) for word in re.findall(r"[^\W\d_]+", part.lower()))
     return any(word in story.language.words("pronouns") for word in words)
@@ -147,7 +147,7 @@ def _followers(at: int, untold: dict[int, _Unit]) -> Iterator[_Unit]:
         at = unit.story[-1]
 
 
-def _composed(
+def _compose(
     units: Sequence[_Unit], given_up: Set[_Unit], told: Sequence[Sentence], own: Sequence[Sentence]
 ) -> list[Part]:
     parts: list[Part] = []

@@ -65,7 +65,7 @@ def add_files(root: Path, origin: str, domain: str | None, name: str | None, own
         raise WrongUsage(
             f"'{name}' is no name of a product", f"small letters, digits and _: {plain_name(name, 'product')}"
         )
-    properties, take = _taken(kind)
+    properties, take = _taken_properties(kind)
     product: dict[str, Any] = {
         "apiVersion": "v1.0.0", "kind": "DataProduct", "id": f"{domain}.{name}", "name": title_of(name),
         "status": "draft",
@@ -147,7 +147,7 @@ def _contents(place: FolderFiles, entries: list[Any]) -> Iterator[bytes]:
             yield opened.content if isinstance(opened.content, bytes) else opened.content.read_bytes()
 
 
-def _taken(kind: Kind) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _taken_properties(kind: Kind) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return the properties of a contract with the expression of each: what a reader gives, in values and lists."""
     properties: list[dict[str, Any]] = [{"name": "file", "logicalType": "string", "primaryKey": True}]
     take = {"file": "file.uri"}

@@ -77,7 +77,7 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
         if raw.key and not answers.key:
             answers = replace(answers, key=raw.key, key_reason="the primary key of the table")
         draft = draft_product(engine, raw.open(options), name, answers, options.forms)
-        asked = _asked(draft, answers, ask)
+        asked = _ask_person(draft, answers, ask)
         if asked != answers:
             draft = draft_product(engine, raw.open(options), name, asked, options.forms)
         related, unread = _relationships(root, name, raw, draft)
@@ -90,7 +90,7 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
         if raw.file is not None:
             source, found = source_path(name, raw.file, folder)
             copies = {f"domains/{domain.id}/{path}": file for path, file in found.items()}
-        owner, layout = request.owner or domain.owner, _written(options)
+        owner, layout = request.owner or domain.owner, _written_options(options)
         place = ProductPlace(domain.id, name, owner, source, layout, raw.served, related)
         files = product_files(draft, place) | NewFiles(copies=copies)
         files.write(root)
@@ -105,16 +105,16 @@ def _relationships(
     return drafted_relationships(read_mesh(root)[0], name, raw.served, draft.columns)
 
 
-def _written(options: SourceOptions) -> dict[str, Any]:
+def _written_options(options: SourceOptions) -> dict[str, Any]:
     """Return the options as a person would write them: a list of one is that one."""
-    return _short(options.given)
+    return _shorten_fields(options.given)
 
 
-def _short(fields: dict[str, Any]) -> dict[str, Any]:
+def _shorten_fields(fields: dict[str, Any]) -> dict[str, Any]:
     short: dict[str, Any] = {}
     for name, value in fields.items():
         if name == "columns":
-            short[name] = {column: _short(forms) for column, forms in value.items()}
+            short[name] = {column: _shorten_fields(forms) for column, forms in value.items()}
         elif isinstance(value, tuple):
             short[name] = value[0] if name in ("dates", "times", "nulls") and len(value) == 1 else list(value)
         else:
@@ -176,7 +176,7 @@ def _product_name(wanted: str | None, found: str, *, is_model: bool) -> str:
     return found if is_model else wanted or plain_name(found, "product")
 
 
-def _asked(draft: ProductDraft, answers: Answers, ask: Ask) -> Answers:
+def _ask_person(draft: ProductDraft, answers: Answers, ask: Ask) -> Answers:
     """Return the answers with what a person says about the guesses that nobody has answered yet."""
     row = draft.row
     if answers.key is None:

@@ -36,8 +36,8 @@ def begin_next_version(mesh: Mesh, product: Product) -> NextVersion:
         raise WrongUsage(words, f"give '{product.id}' a contract file of its own first")
     kept = f"{product.name}_v{contract.major}"
     own = product.document
-    kept_contract = _renamed(document, product, kept, _names(document, product))
-    kept_product = _renamed(own, product, kept, _ports(own, product))
+    kept_contract = _rename_product(document, product, kept, _names(document, product))
+    kept_product = _rename_product(own, product, kept, _ports(own, product))
     files = NewFiles(
         {
             f"contracts/{product.domain}/{kept}.odcs.yaml": kept_contract,
@@ -51,9 +51,9 @@ def begin_next_version(mesh: Mesh, product: Product) -> NextVersion:
         for index, port in enumerate(own.value.get("outputPorts") or ())
         if port["name"] == product.name
     ]
-    changed = {document.path: _replaced(document.text, [(document.at("version"), contract.version, version)])}
+    changed = {document.path: _apply_edits(document.text, [(document.at("version"), contract.version, version)])}
     if ports:
-        changed[own.path] = _replaced(own.text, ports)
+        changed[own.path] = _apply_edits(own.text, ports)
     files.write(mesh.root)
     for path, text in changed.items():
         write_atomically(mesh.root / path, text)
@@ -96,16 +96,16 @@ def _ports(document: Document, product: Product) -> Iterator[Place]:
             yield ("outputPorts", index, "contractId"), product.id
 
 
-def _renamed(document: Document, product: Product, kept: str, places: Iterator[Place]) -> str:
+def _rename_product(document: Document, product: Product, kept: str, places: Iterator[Place]) -> str:
     """Return the text of a file in which the product is called otherwise; all else stays as it was written."""
     edits = [(document.at("id"), product.id, f"{product.domain}.{kept}")]
     for steps, old in places:
         new = kept if old == product.name else f"{product.domain}.{kept}"
         edits.append((document.at(*steps), old, new))
-    return _replaced(document.text, edits)
+    return _apply_edits(document.text, edits)
 
 
-def _replaced(text: str, edits: list[tuple[Location, str, str]]) -> str:
+def _apply_edits(text: str, edits: list[tuple[Location, str, str]]) -> str:
     """Return the text with what begins at each place replaced, also within quotes."""
     lines = text.splitlines(keepends=True)
     for at, old, new in sorted(edits, key=lambda edit: edit[0], reverse=True):

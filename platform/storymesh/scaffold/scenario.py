@@ -37,7 +37,7 @@ def add_scenario(mesh: Mesh, narrative: Narrative, case_id: str, name: str | Non
             f"the ids of the cases of '{narrative.id}' are restricted", "write a scenario with made-up rows"
         )
     path = f"{narrative.folder}/scenarios/{plain_name(name or case_id, 'case')}.yaml"
-    fields = {"title": f"as told of case {case_id}", "given": _given(build, case_id), "case": case_id}
+    fields = {"title": f"as told of case {case_id}", "given": _given_rows(build, case_id), "case": case_id}
     files = NewFiles({path: yaml_text(fields)})
     files.write(mesh.root)
     try:
@@ -58,7 +58,7 @@ def _is_at(found: Path, mesh: Mesh, path: str) -> bool:
     return found.resolve() == (mesh.root / path).resolve()
 
 
-def _given(build: Build, case_id: str) -> dict[str, list[dict[str, Any]]]:
+def _given_rows(build: Build, case_id: str) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of each role that belong to the case, in values of YAML."""
     write_cases_and_precedents(build)
     with build.open_engine() as engine:
@@ -86,11 +86,11 @@ def _row(row: Mapping[str, Any], contract: Contract, substitutes: dict[Any, str]
             words = substitutes.setdefault(value, f"restricted {len(substitutes) + 1}")
             values[name] = words if isinstance(item.type, Text) else None
         else:
-            values[name] = _plain(value)
+            values[name] = _as_yaml_value(value)
     return values
 
 
-def _plain(value: Any) -> Any:
+def _as_yaml_value(value: Any) -> Any:
     match value:
         case Decimal():
             return f"{value:f}"

@@ -50,7 +50,7 @@ class ServedTable:
 
     def open_rows(self) -> "pa.RecordBatchReader":
         """Return its first rows, as many as a guess needs. Raises SourceUnreadable, ResourceUnavailable."""
-        return _opened(self.relation, self.access, MAX_ROWS).open_rows(list)
+        return _open_table(self.relation, self.access, MAX_ROWS).open_rows(list)
 
 
 def is_database(origin: str) -> bool:
@@ -66,11 +66,11 @@ def find_table(address: str, table: str | None, folder: Path) -> ServedTable:
     server, access = _server_of(address, table), ServerAccess(folder)
     if not table:
         # Of a query nothing is asked here; the relation stands for the server.
-        known = _opened(Relation(server, query="select 1"), access).list_tables()
+        known = _open_table(Relation(server, query="select 1"), access).list_tables()
         raise WrongUsage(f"{server.words}: say which table: --table NAME", suggest_name("", known))
     named = table.rpartition(".")[2]
     relation = Relation(server, named)
-    opened = _opened(relation, access)
+    opened = _open_table(relation, access)
     key = opened.key_columns()
     user, password = server.variable("USER"), server.variable("PASSWORD")
     notes = [f"a run reads the table from {server.words}, with the name and password in {user} and {password}"]
@@ -78,7 +78,7 @@ def find_table(address: str, table: str | None, folder: Path) -> ServedTable:
     return ServedTable(written, named, key, tuple(notes), relation, access, opened.foreign_keys())
 
 
-def _opened(relation: Relation, access: ServerAccess, limit: int | None = None) -> PostgresTable | MysqlTable:
+def _open_table(relation: Relation, access: ServerAccess, limit: int | None = None) -> PostgresTable | MysqlTable:
     if relation.server.type == "mysql":
         return MysqlTable(relation, access, limit)
     return PostgresTable(relation, access, limit)

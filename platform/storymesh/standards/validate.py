@@ -120,8 +120,8 @@ class _Evaluator:
         if "$ref" in schema:
             add(self.evaluate(self._target(schema), value, steps))
         expected = schema.get("type")
-        if expected is not None and not any(_is_type(value, name) for name in _listed(expected)):
-            words = " or ".join(_TYPES[name] for name in _listed(expected))
+        if expected is not None and not any(_is_type(value, name) for name in _as_list(expected)):
+            words = " or ".join(_TYPES[name] for name in _as_list(expected))
             hint = f'write it in quotes: "{value}"' if expected == "string" and isinstance(value, int | float) else ""
             fields = frozenset(value) if isinstance(value, dict) else frozenset[str]()
             return _Evaluation((self._wrong_type(value, words, steps, hint),), fields)
@@ -195,9 +195,9 @@ class _Evaluator:
 
     def _evaluate_scalar(self, schema: JsonSchema, value: Any, steps: Steps) -> Iterable[SchemaViolation]:
         name = self._name(steps)
-        if "const" in schema and not _same(value, schema["const"]):
+        if "const" in schema and not _is_equal(value, schema["const"]):
             yield SchemaViolation(steps, "wrong-value", f"'{name}' is {value!r}, it has to be {schema['const']!r}")
-        if "enum" in schema and not any(_same(value, allowed) for allowed in schema["enum"]):
+        if "enum" in schema and not any(_is_equal(value, allowed) for allowed in schema["enum"]):
             hint = suggest_name(str(value), [str(allowed) for allowed in schema["enum"]])
             yield SchemaViolation(
                 steps, "wrong-value", f"'{name}' is {value!r}, which the standard does not have", hint
@@ -260,7 +260,7 @@ class _Evaluator:
         return names | self._names(schema["then"]) if "then" in schema else names
 
     def _wrong_type(self, value: Any, expected: str, steps: Steps, hint: str = "") -> SchemaViolation:
-        message = f"'{self._name(steps)}' is {_shown(value)}, {expected} is wanted"
+        message = f"'{self._name(steps)}' is {_format_value(value)}, {expected} is wanted"
         return SchemaViolation(steps, "wrong-value", message, hint, expected=expected)
 
     def _name(self, steps: Steps) -> str:
@@ -288,15 +288,15 @@ def _is_type(value: Any, name: str) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _same(value: Any, other: Any) -> bool:
+def _is_equal(value: Any, other: Any) -> bool:
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _listed(names: str | list[str]) -> list[str]:
+def _as_list(names: str | list[str]) -> list[str]:
     return [names] if isinstance(names, str) else names
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return describe_kind(value) if isinstance(value, dict | list) or value is None else repr(value)
 
 

@@ -53,7 +53,7 @@ class VariantComparison:
         self.original = original
         self.cases = cases
         self._key = key
-        self._told = list(_wordings(original.tree, cases, key))
+        self._told = list(_tell_cases(original.tree, cases, key))
         self._signs = _signs_of(original.tree).union(*(wording.signs for wording in self._told))
 
     def unreached(self) -> tuple[Location, ...]:
@@ -77,9 +77,9 @@ class VariantComparison:
             ("print", set(variant.prints), set(original.prints)),
             ("read", {*variant.reads}, {*original.reads}),
         ):
-            if missing := _listed(other - own):
+            if missing := _join_paths(other - own):
                 yield f"It does not {verb} {missing}, which the original {verb}s."
-            if added := _listed(own - other):
+            if added := _join_paths(own - other):
                 yield f"It {verb}s {added}, which the original does not {verb}."
         yield from self._sign_faults(_signs_of(variant.tree))
 
@@ -92,13 +92,13 @@ class VariantComparison:
         faults: dict[str, None] = {}
         words: dict[tuple[str, ...], tuple[str, ...]] = {}
         back: dict[tuple[str, ...], tuple[str, ...]] = {}
-        told = _wordings(variant.tree, self.cases, self._key)
+        told = _tell_cases(variant.tree, self.cases, self._key)
         try:
             for case, wanted, met in zip(self.cases, self._told, told, strict=True):
                 for fault in (*_value_faults(case, wanted.values, met.values), *self._sign_faults(met.signs)):
                     faults.setdefault(fault)
                 if words.setdefault(wanted.words, met.words) != met.words:
-                    faults.setdefault(_apart(words[wanted.words], met.words))
+                    faults.setdefault(_separation_fault(words[wanted.words], met.words))
                 if back.setdefault(met.words, wanted.words) != wanted.words:
                     faults.setdefault(_together(back[met.words], wanted.words))
                 if len(faults) >= MAX_FAULTS:
@@ -108,7 +108,7 @@ class VariantComparison:
         return list(faults)
 
 
-def _wordings(tree: Template, cases: Iterable[ComparedCase], key: bytes) -> Iterator[Wording]:
+def _tell_cases(tree: Template, cases: Iterable[ComparedCase], key: bytes) -> Iterator[Wording]:
     interpreter = TracingInterpreter(tree, key)
     for case in cases:
         text, spans = interpreter.trace_text(case.draw_id, case.names)
@@ -140,7 +140,7 @@ def _shown(span: TextSpan, key: ValueKey) -> str:
     return f"`{{{{ {(span.expression or '').strip()} }}}}` (as “{key[1][:80]}”)"
 
 
-def _apart(first: tuple[str, ...], second: tuple[str, ...]) -> str:
+def _separation_fault(first: tuple[str, ...], second: tuple[str, ...]) -> str:
     one, other = _difference(first, second)
     return f"It tells apart what the original tells in the same words: once “{one}”, once “{other}”."
 
@@ -159,7 +159,7 @@ def _difference(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, s
     return one, other
 
 
-def _listed(paths: Iterable[tuple[str, ...]]) -> str:
+def _join_paths(paths: Iterable[tuple[str, ...]]) -> str:
     return ", ".join(f"`{'.'.join(step for step in path if step not in ('#', '~'))}`" for path in sorted(paths)[:8])
 
 

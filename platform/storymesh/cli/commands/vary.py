@@ -112,7 +112,7 @@ def _vary(
         for variation in variations:
             if form == "text":
                 show_unreached(variation)
-            results += vary_template(variation, count, attempts, ask, show_result if form == "text" else _quiet)
+            results += vary_template(variation, count, attempts, ask, show_result if form == "text" else _ignore)
     if form == "json":
         echo_result({"results": results, "usage": usage})
     show_summary(variations, results, usage)
@@ -120,7 +120,7 @@ def _vary(
         raise typer.Exit(1)
 
 
-def _quiet(_: "VariantResult") -> None:
+def _ignore(_: "VariantResult") -> None:
     return
 
 

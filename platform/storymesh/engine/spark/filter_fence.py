@@ -42,14 +42,14 @@ def fence_filters(table: ir.Table) -> ir.Table:
 def _written_out(node: ops.Value, sizes: Mapping[ops.Node, int]) -> int:
     """Return how many operations a value has once each column below it is written out."""
     if isinstance(node, ops.Field):
-        return _of_column(node.rel, node.name, sizes)
+        return _column_size(node.rel, node.name, sizes)
     if isinstance(node, ops.Literal | ops.Argument | ops.WindowFunction):
         return 0  # no filter moves below a window that it reads
     own = _MIN_COST if isinstance(node, ops.ArrayMap | ops.ArrayFilter) else 1
     return min(own + sum(sizes[child] for child in node.__children__ if isinstance(child, ops.Value)), _MAX_COST)
 
 
-def _of_column(relation: ops.Relation, name: str, sizes: Mapping[ops.Node, int]) -> int:
+def _column_size(relation: ops.Relation, name: str, sizes: Mapping[ops.Node, int]) -> int:
     while True:
         match relation:
             case ops.Project() | ops.JoinChain():

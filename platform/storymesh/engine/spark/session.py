@@ -165,6 +165,6 @@ def _set_retries(session: "SparkSession", retries: int) -> None:
     session.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
 
 
-def _shown(address: SparkAddress) -> str:
+def _format_address(address: SparkAddress) -> str:
     """Return an address without what stands after it, such as a token."""
     return redact((address.remote or address.master or "").split(";")[0])

@@ -154,14 +154,14 @@ class EvidenceText:
         """Yield the values of the same kind in a stretch of the folded text, and whether each equals the expected
         one."""
         if isinstance(wanted.value, date):
-            for said in _inside(self._date_mentions, within):
+            for said in _mentions_within(self._date_mentions, within):
                 yield (said.begin, said.end), self._is_day(said, wanted.value)
         else:
             yield from self._numbers(wanted, within)
 
     def _numbers(self, wanted: ExpectedValue, within: Span) -> Iterator[tuple[Span, bool]]:
         value, measure = Decimal(str(wanted.value)), measure_of(wanted.unit or "", self.language)
-        for number in _inside(self._number_mentions, within):
+        for number in _mentions_within(self._number_mentions, within):
             place = (number.begin, number.end)
             if not number.exact:
                 continue
@@ -258,7 +258,7 @@ class EvidenceText:
         return CompetingValues(self.text, self.folded, self.language, self.around, states, self._statements.asks)
 
 
-def _inside(said: Sequence[Said], within: Span) -> Iterator[Said]:
+def _mentions_within(said: Sequence[Said], within: Span) -> Iterator[Said]:
     """Yield what is said inside a stretch of text, of all that is said in its order."""
     for index in range(bisect_left(said, within[0], key=lambda item: item.begin), len(said)):
         if said[index].begin >= within[1]:

@@ -119,10 +119,10 @@ def _folded(cluster: str) -> str:
         return "-"
     if cluster.isspace():
         return " "
-    plain = unicodedata.normalize("NFC", "".join(map(_plain, cluster)))
+    plain = unicodedata.normalize("NFC", "".join(map(_fold_character, cluster)))
     return " " if plain.isspace() else plain.translate(_QUOTES)
 
 
-def _plain(sign: str) -> str:
+def _fold_character(sign: str) -> str:
     decomposition = unicodedata.decomposition(sign)
     return unicodedata.normalize("NFKC", sign) if decomposition.startswith(_ALIKE) else sign

@@ -43,7 +43,7 @@ class RowMentions:
     def fault(self, place: Span, *, found: bool) -> str | None:
         """Return why a place is not about this row: its sentence names another one, or its paragraph does not name this
         one. In a file of one row a quote need not name it, and for a place that was `found` the file has to."""
-        if not self.key or not (self._own or self._other):
+        if not self.key or not (self._mentions_of_row or self._mentions_of_others):
             return None
         begin, end = self.text.around(place[0], "sentence")
         own, other = self.named(begin, end)
@@ -57,7 +57,7 @@ class RowMentions:
         own, other = self.named(begin, end)
         if other:
             return "the paragraph is of another row" if not own else "the sentence does not name the row"
-        if own or not (found or self._other):
+        if own or not (found or self._mentions_of_others):
             return None
         return "neither sentence nor paragraph names the row"
 
@@ -76,20 +76,20 @@ class RowMentions:
     @property
     def has_others(self) -> bool:
         """True if the text names other rows."""
-        return bool(self._other)
+        return bool(self._mentions_of_others)
 
     @property
     def places(self) -> list[Span]:
         """Where the text names the row."""
-        return self._own
+        return self._mentions_of_row
 
     @cached_property
-    def _own(self) -> list[Span]:
+    def _mentions_of_row(self) -> list[Span]:
         whole = (0, len(self.text.folded.text))
         return sorted(place for key in self.key for place in self.text.places_of(key, whole))
 
     @cached_property
-    def _other(self) -> list[Span]:
+    def _mentions_of_others(self) -> list[Span]:
         """Where the text names another row: by its key, or by a word that is written as the own key is."""
         whole = (0, len(self.text.folded.text))
         found = [place for key in self.others for place in self.text.places_of(key, whole)]
@@ -97,11 +97,11 @@ class RowMentions:
             if IDENTIFIER.fullmatch(key):
                 shape = "".join(map(_shape, key))
                 found += [match.span() for match in re.finditer(rf"(?<!\w){shape}(?!\w)", self.text.folded.text)]
-        own = set(self._own)
+        own = set(self._mentions_of_row)
         return sorted(place for place in found if place not in own)
 
     def named(self, begin: int, end: int) -> tuple[bool, bool]:
-        return _has_inside(self._own, begin, end), _has_inside(self._other, begin, end)
+        return _has_inside(self._mentions_of_row, begin, end), _has_inside(self._mentions_of_others, begin, end)
 
     def _statement(self, place: Span, begin: int, end: int) -> Span:
         """Return the part of a sentence that a place is in: between signs, or words that join two statements."""

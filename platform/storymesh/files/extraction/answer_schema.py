@@ -54,7 +54,7 @@ def _property_schema(item: Property) -> dict[str, Any]:
     quote = {"type": ["string", "null"], "description": "The words of the file that say it, copied exactly."}
     return {
         "type": "object",
-        "description": _described(item),
+        "description": _describe_property(item),
         "properties": {VALUE: value, QUOTE: quote},
         "required": [VALUE, QUOTE],
         "additionalProperties": False,
@@ -86,7 +86,7 @@ def _value_schema(item: Property) -> dict[str, Any]:
     return schema
 
 
-def _described(item: Property) -> str:
+def _describe_property(item: Property) -> str:
     """Return the description of a property for a model: its text, its unit, and the label of each code."""
     parts = [_words(item.title, item.description) or item.name.replace("_", " ")]
     if item.unit:

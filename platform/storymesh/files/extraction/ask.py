@@ -197,7 +197,7 @@ class FilePrompt:
         Raises NotInLanguage for what cannot be printed, and TooLarge past a bound.
         """
         text = names.get(TEXT) or ""
-        given = {name: as_value(_escaped(value)) for name, value in names.items()}
+        given = {name: as_value(_escape_fences(value)) for name, value in names.items()}
         given[TEXT] = fence(text, "file")
         if self._lines:
             given[LINES] = [escape_fence(line) for line in text.splitlines()]
@@ -207,15 +207,15 @@ class FilePrompt:
         return (("system", self._system), ("user", prompt))
 
 
-def _escaped(value: Any) -> Any:
+def _escape_fences(value: Any) -> Any:
     """Return a value in which no text can begin or end a fence."""
     match value:
         case str():
             return escape_fence(value)
         case dict():
-            return {name: _escaped(inside) for name, inside in value.items()}
+            return {name: _escape_fences(inside) for name, inside in value.items()}
         case list():
-            return [_escaped(inside) for inside in value]
+            return [_escape_fences(inside) for inside in value]
         case _:
             return value
 

@@ -75,19 +75,19 @@ class EvidenceReader:
                     evidence.append(found | {"answer": answer})
             row = {name: value for name, (value, _) in values.items()}
             if not faults and keys[index] and told.setdefault(keys[index], row) is not row:
-                faults.append(self._of_same_key)
+                faults.append(self._rows_by_key)
                 told[keys[index]] = row if told[keys[index]] == row else None  # the file says both: neither is known
             if faults:
                 proven.refused.append(list(dict.fromkeys(faults)))
             else:
                 proven.rows.append((row, evidence))
         disputed = [item for item in proven.rows if (key := self._row_key(item[0])) and told[key] is None]
-        proven.refused += [[self._of_same_key] for _ in disputed]
+        proven.refused += [[self._rows_by_key] for _ in disputed]
         proven.rows = [item for item in proven.rows if item not in disputed]
         return proven
 
     @property
-    def _of_same_key(self) -> str:
+    def _rows_by_key(self) -> str:
         return f"{', '.join(self._extraction.key)}: the answer has another row of the same key"
 
     def _read(self, row: Mapping[str, Any]) -> tuple[dict[str, tuple[Any, str | None]], list[str]]:
@@ -122,7 +122,7 @@ class EvidenceReader:
             return self._item(item, "judged", self._quoted(quote))
         if self._unknown:
             return "the file is in a language in which denials are not known"
-        found = self._find(self._wanted(item, values), quote, key, tuple(others))
+        found = self._find(self._expected_value(item, values), quote, key, tuple(others))
         if isinstance(found, NoEvidence):
             return found.reason
         made = self._item(item, found.how, (found.begin, found.end))
@@ -131,17 +131,17 @@ class EvidenceReader:
             return f"it was recognised with a confidence below {least:g}"
         return made
 
-    def _wanted(self, item: Property, values: "_Values") -> ExpectedValue:
+    def _expected_value(self, item: Property, values: "_Values") -> ExpectedValue:
         value = values[item.name][0]
         labels = [label_of(item, value)] if item.enum else []
         words = [*item.name.split("_"), *item.title.split()]
         rivals = [
-            _names(other, values.get(other.name, (None, None))[0])
+            _property_names(other, values.get(other.name, (None, None))[0])
             for other in self._extraction.asked
             if other.name != item.name and not other.enum and _is_alike(other, item)
         ]
         labels = [label for label in labels if label != value]
-        return ExpectedValue(item.name, value, item.unit, labels, words, _names(item, value), rivals)
+        return ExpectedValue(item.name, value, item.unit, labels, words, _property_names(item, value), rivals)
 
     def _find(
         self, wanted: ExpectedValue, quote: str | None, key: tuple[str, ...], others: tuple[str, ...]
@@ -182,7 +182,7 @@ class EvidenceReader:
         }
 
 
-def _names(item: Property, value: Any) -> PropertyNames:
+def _property_names(item: Property, value: Any) -> PropertyNames:
     return PropertyNames(item.name, f"{item.name} {item.title}", item.description, value)
 
 

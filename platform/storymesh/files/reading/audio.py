@@ -30,7 +30,7 @@ def open_reader(options: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
 def read_audio(content: bytes, model: Any, language: str | None) -> FileContent:
     """Return what is said, in segments with their seconds; silence gives none."""
     require_type(content, "audio")
-    samples = _decoded(content)
+    samples = _decode(content)
     seconds = len(samples) / _RATE
     # What the model has said before it does not hear again: it would go on inventing.
     heard, found = model.transcribe(
@@ -54,7 +54,7 @@ def read_audio(content: bytes, model: Any, language: str | None) -> FileContent:
     return FileContent(writer.text, {"audio": values, "segments": rows}, writer.passages)
 
 
-def _decoded(content: bytes) -> Any:
+def _decode(content: bytes) -> Any:
     """Return the samples of a recording, of all its channels together."""
     import av
     from faster_whisper.audio import decode_audio

@@ -74,7 +74,7 @@ def content_type(content: bytes) -> str:
     head = content[:_LOOKED_AT]
     for at, signature, name in _SIGNATURES:
         if head.startswith(signature, at):
-            return _of_archive(content) if name == "zip" else name
+            return _archive_type(content) if name == "zip" else name
     if b"%PDF-" in head[:1024] and not _looks_like_mail(head):  # a mail may have one inside
         return "pdf"
     if head.startswith(b"RIFF"):
@@ -87,7 +87,7 @@ def content_type(content: bytes) -> str:
         return "bmp"
     if frame := _mpeg_frame(head):
         return frame
-    return _of_text(head)
+    return _text_type(head)
 
 
 def require_type(content: bytes, kind: Kind) -> str:
@@ -109,7 +109,7 @@ def kind_of(content: bytes) -> Kind | None:
     return next((kind for kind in kinds if found in ACCEPTED[kind] and found != "zip"), None)
 
 
-def _of_archive(content: bytes) -> str:
+def _archive_type(content: bytes) -> str:
     try:
         with ZipFile(BytesIO(content)) as archive:
             names = archive.namelist()
@@ -133,7 +133,7 @@ def _mpeg_frame(head: bytes) -> str | None:
     return "mp3" if valid else None
 
 
-def _of_text(head: bytes) -> str:
+def _text_type(head: bytes) -> str:
     if head.startswith(_BYTE_ORDER_MARKS):
         return "text"
     if b"\0" in head or len(_CONTROLS.findall(head)) * 100 > len(head):

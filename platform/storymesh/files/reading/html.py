@@ -88,7 +88,7 @@ class SeenText(HTMLParser):
         return "".join(self._pieces)
 
     @property
-    def _seen(self) -> bool:
+    def _is_visible(self) -> bool:
         return not self._open or self._open[-1][1]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -101,15 +101,15 @@ class SeenText(HTMLParser):
             self._open.pop()
         if tag in _ENDED_BY_ITSELF:
             self._end_of_same(tag)
-        if self._seen and tag in _CELLS:
+        if self._is_visible and tag in _CELLS:
             self._begin_cell()
-        elif self._seen:
+        elif self._is_visible:
             self._break_at(tag)
         if tag in _VOID:
             return
         if len(self._open) >= _MAX_DEPTH:
             raise FileRefused("too large when opened", f"its elements are nested more than {_MAX_DEPTH:,} deep")
-        self._open.append((tag, self._seen and tag not in _UNSEEN and not self._is_hidden(tag, given)))
+        self._open.append((tag, self._is_visible and tag not in _UNSEEN and not self._is_hidden(tag, given)))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -123,7 +123,7 @@ class SeenText(HTMLParser):
             name, _ = self._open.pop()
             if name == tag:
                 break
-        if self._seen:
+        if self._is_visible:
             self._break_at(tag)
 
     def handle_data(self, data: str) -> None:
@@ -132,7 +132,7 @@ class SeenText(HTMLParser):
             self.title = " ".join(data.split()) or None
         elif tag == "style":
             self._learn_styles(data)
-        elif self._seen:
+        elif self._is_visible:
             self._write(data, preformatted=any(name == "pre" for name, _ in self._open))
 
     def _write(self, data: str, *, preformatted: bool) -> None:

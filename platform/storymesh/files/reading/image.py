@@ -59,7 +59,7 @@ def read_image(content: bytes, recognise: Recogniser | None = None) -> FileConte
                 values |= {"width": height, "height": width}
             values |= _quality(upright, width, height)
             writer = PassageWriter()
-            for line in recognise(_reduced(upright)) if recognise else []:
+            for line in recognise(_reduce_picture(upright)) if recognise else []:
                 writer.begin_block("\n")
                 writer.add(line.text, box=line.box, confidence=line.confidence)
     except Image.DecompressionBombError as error:
@@ -71,7 +71,7 @@ def read_image(content: bytes, recognise: Recogniser | None = None) -> FileConte
     return FileContent(writer.text, {"image": values}, writer.passages)
 
 
-def _reduced(picture: "Image") -> "Image":
+def _reduce_picture(picture: "Image") -> "Image":
     """Return a picture of no more pixels than are recognised at once."""
     share = (MAX_PIXELS / (picture.width * picture.height)) ** 0.5
     if share >= 1:
@@ -97,11 +97,11 @@ def _quality(picture: "Image", width: int, height: int) -> dict[str, Any]:
         "brightness": round(brightness, 4),
         "contrast": round(contrast, 4),
         "sharpness": round(sharpness, 4),
-        "quality": _word(min(width, height), brightness, contrast, sharpness),
+        "quality": _first_fault(min(width, height), brightness, contrast, sharpness),
     }
 
 
-def _word(side: int, brightness: float, contrast: float, sharpness: float) -> str:
+def _first_fault(side: int, brightness: float, contrast: float, sharpness: float) -> str:
     """Return the first thing that is wrong with a picture, "good" where nothing is."""
     if contrast < _FLAT:
         return "blank" if brightness >= _DARK else "dark"

@@ -86,11 +86,11 @@ def content_message(content: FileContent) -> tuple[dict[str, Any], bytes]:
     """Return a reader's content as a message: texts that are valid Unicode, and the bytes of the attachments."""
     passages = [[getattr(passage, name) for name in _PLACES] for passage in content.passages]
     attached = [[item.part, item.name, item.media_type, len(item.content)] for item in content.attachments]
-    head = _plain({"text": content.text, "values": content.values, "passages": passages, "attachments": attached})
+    head = _json_value({"text": content.text, "values": content.values, "passages": passages, "attachments": attached})
     return head, b"".join(item.content for item in content.attachments)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     match value:
         case str():
             # Nothing but the length of these may stay: the places are counted in characters.
@@ -98,16 +98,16 @@ def _plain(value: Any) -> Any:
         case datetime() | date():
             return value.isoformat()
         case dict():
-            return {name: _plain(item) for name, item in value.items()}
+            return {name: _json_value(item) for name, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [_json_value(item) for item in value]
         case _:
             return value
 
 
 def refusal_message(refused: Refused) -> dict[str, Any]:
     """Return a refusal as a message."""
-    return {"refused": _plain(asdict(refused))}
+    return {"refused": _json_value(asdict(refused))}
 
 
 def reading_of(head: Mapping[str, Any], body: bytes, kind: Kind, reader: str, version: str) -> FileReading | Refused:

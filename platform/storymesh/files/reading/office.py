@@ -235,7 +235,7 @@ def workbook_text(content: bytes) -> tuple[PassageWriter, dict[str, Any], Any]:
 def _write_row(sheet: str, row: Any, writer: PassageWriter, cells: list[dict[str, Any]]) -> None:
     begun = False
     for cell in row:
-        text = _shown(cell)
+        text = _format_cell(cell)
         if not text.strip():
             continue
         if len(cells) >= MAX_CELLS:
@@ -246,7 +246,7 @@ def _write_row(sheet: str, row: Any, writer: PassageWriter, cells: list[dict[str
         cells.append({"sheet": sheet, "cell": cell.coordinate, "row": cell.row, "column": cell.column, "text": text})
 
 
-def _shown(cell: Any) -> str:
+def _format_cell(cell: Any) -> str:
     """Return a value as text: days as YYYY-MM-DD, and a share with its sign where it is shown with one."""
     value = cell.value
     match value:

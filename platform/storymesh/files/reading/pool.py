@@ -204,7 +204,7 @@ class ReaderProcess:
             file = waiting[0]
             contents: list[bytes] = []
             for other in waiting:
-                if isinstance(content := _bounded(other.source, limits.bytes), Refused):
+                if isinstance(content := _bounded_content(other.source, limits.bytes), Refused):
                     break
                 contents.append(content)
             if not contents:
@@ -332,7 +332,7 @@ class ReaderProcess:
             return process.wait()
 
 
-def _bounded(source: Path | bytes, limit: int) -> bytes | Refused:
+def _bounded_content(source: Path | bytes, limit: int) -> bytes | Refused:
     """Return the content of a file that may be read, or why it may not."""
     content = source if isinstance(source, bytes) else _content_of(source, limit)
     if isinstance(content, Refused):

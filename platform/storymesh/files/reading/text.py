@@ -52,15 +52,15 @@ def decode_text(content: bytes, declared: str | None = None) -> tuple[str, str]:
         if content.startswith(mark):
             return content.decode(encoding, "replace"), encoding.removesuffix("-sig")
     for name in (declared, "utf-8"):
-        if name and (text := _decoded(content, name)) is not None:
+        if name and (text := _decode(content, name)) is not None:
             return text, codecs.lookup(name).name
     guess = _guessed_encoding(content)
-    if guess and (text := _decoded(content, guess)) is not None:
+    if guess and (text := _decode(content, guess)) is not None:
         return text, codecs.lookup(guess).name
     return content.decode("cp1252", "replace"), "cp1252"
 
 
-def _decoded(content: bytes, encoding: str) -> str | None:
+def _decode(content: bytes, encoding: str) -> str | None:
     try:
         if codecs.lookup(encoding).name.replace("-", "_") in _NO_CHARSETS:
             return None

@@ -124,7 +124,7 @@ async def _open_session(limits: FileLimits, networks: Sequence[str]) -> "ClientS
 def require_public(host: str, allowed: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()) -> None:
     """Raise an OSError for an address, as a socket gets it, that is in no public network and in none of `allowed`."""
     try:
-        address = _reached(ipaddress.ip_address(host))
+        address = _embedded_ipv4(ipaddress.ip_address(host))
     except ValueError:  # whatever the system would make of it
         raise _AddressRefused(errno.EACCES, f"{host} {_REFUSED}") from None
     if any(address in network for network in allowed):
@@ -133,7 +133,7 @@ def require_public(host: str, allowed: Sequence[ipaddress.IPv4Network | ipaddres
         raise _AddressRefused(errno.EACCES, f"{address} {_REFUSED}")
 
 
-def _reached(address: Address) -> Address:
+def _embedded_ipv4(address: Address) -> Address:
     """Return the address that is reached by one of IPv6 which has one of IPv4 in it."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

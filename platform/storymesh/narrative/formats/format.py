@@ -173,12 +173,12 @@ class RecordFormat:
     def question(self, records: "ir.Table") -> "ir.StringValue | None":
         """Return one text for all that a record asks, the same for the same question only; None if it asks nothing."""
         asked = [text.value_in(records) for text in self.texts if text.slot.phase == "question"]
-        return _joined(asked) if asked else None
+        return _encode_texts(asked) if asked else None
 
     def answer(self, records: "ir.Table") -> "ir.StringValue":
         """Return one text for all that a record answers, its label included."""
         answers = [text.value_in(records) for text in self.texts if text.slot.phase == "answer"]
-        return _joined([*answers, *([records[self.label].cast("string")] if self.label is not None else [])])
+        return _encode_texts([*answers, *([records[self.label].cast("string")] if self.label is not None else [])])
 
     def labels(self, records: "ir.Table") -> "dict[str, ir.Value]":
         """Return what a record says beside its texts of how its case ended, by name."""
@@ -196,7 +196,7 @@ class RecordFormat:
         return total
 
 
-def _joined(texts: "Sequence[ir.StringValue]") -> "ir.StringValue":
+def _encode_texts(texts: "Sequence[ir.StringValue]") -> "ir.StringValue":
     """Return one text that no other texts give: each stands after its length."""
     from storymesh.engine import dialect
 

@@ -109,7 +109,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             else:
                 with mesh.open_engine() as engine:
                     required = _inputs_of_selection(mesh, context)
-                    build = prepare_build(mesh, domain, manifest, engine, required, _names(context))
+                    build = prepare_build(mesh, domain, manifest, engine, required, _selected_names(context))
                     current = not config.full_refresh and build.state.is_current()
                     if current and (before := results_before(context)) is not None:
                         context.log.info("nothing that dbt reads has changed since it built these models")
@@ -134,7 +134,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
     return assets
 
 
-def _names(context: dg.AssetExecutionContext) -> list[str]:
+def _selected_names(context: dg.AssetExecutionContext) -> list[str]:
     """Return the names of the selected models and checks; none where all are, of which the manifest says which."""
     if not context.assets_def.is_subset:
         return []

@@ -28,7 +28,7 @@ def plain_columns(
     def converted() -> Iterator[pa.RecordBatch]:
         for batch in batches:
             columns = [
-                _converted(column, before, after.type, unreadable)
+                _convert(column, before, after.type, unreadable)
                 for column, before, after in zip(batch.columns, schema, plain, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=plain)
@@ -75,7 +75,7 @@ def _plain_type(field: "pa.Field", kind: "pa.DataType", unreadable: _Unreadable)
     raise unreadable(f"the column '{field.name}' has the type {field.type}, which is not read", "write it as text")
 
 
-def _converted(column: "pa.Array", field: "pa.Field", kind: "pa.DataType", unreadable: _Unreadable) -> "pa.Array":
+def _convert(column: "pa.Array", field: "pa.Field", kind: "pa.DataType", unreadable: _Unreadable) -> "pa.Array":
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as at

@@ -77,7 +77,7 @@ def most_bytes(path: Path) -> int:
 def require_bounded(path: Path) -> None:
     """Raise ContentTooLarge for a file that is larger than it may be by what it takes on disk: it has holes."""
     if path.stat().st_size > most_bytes(path):
-        raise ContentTooLarge(_words(most_bytes(path)))
+        raise ContentTooLarge(_fault_of_limit(most_bytes(path)))
 
 
 def open_content(file: IO[bytes], path: Path, encoding: str | None, member: str | None) -> io.BufferedReader:
@@ -160,7 +160,7 @@ class _Bounded(io.RawIOBase):
             raise DamagedContent(error) from None
         self._left -= len(piece)
         if self._left < 0:
-            raise ContentTooLarge(_words(self._limit))
+            raise ContentTooLarge(_fault_of_limit(self._limit))
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -203,7 +203,7 @@ class _Transcoded(io.RawIOBase):
         super().close()
 
 
-def _words(limit: int) -> str:
+def _fault_of_limit(limit: int) -> str:
     return f"opens to more than {limit / 2**30:,.1f} GiB, {RATIO} times what it takes on disk"
 
 

@@ -171,7 +171,7 @@ def _read_layout(source: SourceFile) -> _Layout:
             first = next(records, [])
         except (csv.Error, TypeError):
             continue  # of another delimiter, or no header at all
-        found.append((_score(source, first, records), first, delimiter))
+        found.append((_layout_score(source, first, records), first, delimiter))
     if not found:
         raise source.unreadable("the first line is no list of column names", "a CSV begins with one")
     _, first, delimiter = max(found, key=lambda item: item[0])
@@ -189,7 +189,7 @@ def _names(source: SourceFile, first: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _score(source: SourceFile, first: list[str], records: Iterator[list[str]]) -> float:
+def _layout_score(source: SourceFile, first: list[str], records: Iterator[list[str]]) -> float:
     """Return how well a delimiter suits: how many of the contract's names it makes of the header. Where the header does
     not say it: how many fields, times the share of the first records that have as many."""
     if source.contract is not None and source.options.has_header and source.options.names is None:

@@ -56,7 +56,7 @@ def _read(source: SourceFile, engine: Engine, columns: Sequence[str]) -> "Iterat
         *texts, numbers, faults, lines = batch.columns
         if faults.null_count < len(faults):
             row = faults.is_valid().index(True).as_py()
-            raise source.unreadable(*_words(numbers[row].as_py(), faults[row].as_py(), lines[row].as_py()))
+            raise source.unreadable(*_line_error(numbers[row].as_py(), faults[row].as_py(), lines[row].as_py()))
         yield pa.RecordBatch.from_arrays(texts, names=list(columns))
 
 
@@ -151,7 +151,7 @@ def _object(line: "ir.StringValue") -> "ir.StringValue":
     return ibis.ifelse(json_kind(line) == "OBJECT", line, ibis.null("string"))
 
 
-def _words(number: int, fault: str, line: str) -> tuple[str, str]:
+def _line_error(number: int, fault: str, line: str) -> tuple[str, str]:
     """Return message and hint about the line `number`; its text is not quoted."""
     if fault in _FAULTS:
         words, hint = _FAULTS[fault]

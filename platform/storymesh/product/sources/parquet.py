@@ -67,7 +67,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                             written[index] = exact_moments(written[index], moments.column(name).slice(start, rows))
                         yield pa.RecordBatch.from_arrays(written, schema=given)
             except _damages() as error:
-                raise _damaged(source, error) from None
+                raise _damage_error(source, error) from None
 
     return plain_columns(given, batches(), source.unreadable)
 
@@ -104,7 +104,7 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
     except PagesRefused as refused:
         raise source.unreadable(f"the Parquet file {refused}", "write it again, or split it") from None
     except _damages() as error:
-        raise _damaged(source, error) from None
+        raise _damage_error(source, error) from None
 
 
 def _rows_at_once(groups: "Sequence[pq.RowGroupMetaData]") -> int:
@@ -128,7 +128,7 @@ def _damages() -> tuple[type[BaseException], ...]:
     return (pa.ArrowException, OSError, ValueError, RecursionError, MemoryError)
 
 
-def _damaged(source: SourceFile, error: BaseException) -> SourceUnreadable:
+def _damage_error(source: SourceFile, error: BaseException) -> SourceUnreadable:
     words = " ".join(str(error).split())[:300]
     return source.unreadable(f"the Parquet file is damaged: {words}", "write it again")
 

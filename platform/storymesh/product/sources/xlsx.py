@@ -81,7 +81,7 @@ def _refused_if_damaged(source: SourceFile) -> Iterator[None]:
     except SourceUnreadable:
         raise
     except Exception as error:
-        raise _damaged(source, error) from None
+        raise _damage_error(source, error) from None
 
 
 @dataclass
@@ -194,7 +194,7 @@ def _require_bounded(source: SourceFile, file: BinaryIO) -> None:
         with ZipFile(file) as archive:
             parts = archive.infolist()
     except Exception as error:  # see above
-        raise _damaged(source, error) from None
+        raise _damage_error(source, error) from None
     if len(parts) > _MAX_PARTS or sum(part.file_size for part in parts) > FREE_BYTES:
         words = f"the workbook opens to more than {FREE_BYTES / 2**30:.0f} GiB, or to more than {_MAX_PARTS:,} parts"
         raise source.unreadable(words, "save it as CSV or Parquet")
@@ -223,15 +223,15 @@ def _texts(source: SourceFile, sheet: _Sheet, places: Sequence[tuple[int, Type]]
         raise
     except Exception as error:  # see above
         raise source.unreadable(
-            f"a cell below row {number:,} cannot be read: {_words_of(error)}", _SAVE_AGAIN
+            f"a cell below row {number:,} cannot be read: {_library_message(error)}", _SAVE_AGAIN
         ) from None
 
 
-def _damaged(source: SourceFile, error: Exception) -> SourceUnreadable:
-    return source.unreadable(f"not an Excel workbook: {_words_of(error)}", "save it as .xlsx")
+def _damage_error(source: SourceFile, error: Exception) -> SourceUnreadable:
+    return source.unreadable(f"not an Excel workbook: {_library_message(error)}", "save it as .xlsx")
 
 
-def _words_of(error: Exception) -> str:
+def _library_message(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

@@ -148,7 +148,7 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
         case ".parquet":
             try:
                 number = 0
-                with _opened(path) as file:
+                with _open_file(path) as file:
                     require_bounded_file(file, most_bytes(path))
                     for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(_TEXTS):
                         for row in batch.to_pylist():
@@ -183,7 +183,7 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
 def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text with their numbers. A sparse file is one line of any length: it is not read whole."""
     try:
-        with io.TextIOWrapper(_opened(path), encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(_open_file(path), encoding="utf-8-sig") as file:
             for number in count(1):
                 line = file.readline(MAX_LINE + 1)
                 if len(line) > MAX_LINE:
@@ -196,14 +196,14 @@ def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
         raise _unreadable(name, "UTF-8 text", error) from None
 
 
-def _opened(path: Path) -> BufferedReader:
+def _open_file(path: Path) -> BufferedReader:
     """Return a file of an evaluation set, opened. Raises InputFileRefused for what became something else meanwhile."""
     target = path.resolve()
     return open_input(target, target.parent)
 
 
 def _file_digest(path: Path) -> str:
-    with _opened(path) as file:
+    with _open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -41,7 +41,7 @@ def render_page(template: Path, *, more: tuple[Path, ...] = (), **variables: Any
     """
     from markupsafe import Markup
 
-    style, script = _joined((STYLE, *more), ".css"), _joined((SCRIPT, *more), ".js")
+    style, script = _read_assets((STYLE, *more), ".css"), _read_assets((SCRIPT, *more), ".js")
     return _template(template).render(
         style=Markup(style),  # noqa: S704 - files of ours
         script=Markup(script),  # noqa: S704 - files of ours
@@ -52,7 +52,7 @@ def render_page(template: Path, *, more: tuple[Path, ...] = (), **variables: Any
 
 
 @cache
-def _joined(paths: tuple[Path, ...], suffix: str) -> str:
+def _read_assets(paths: tuple[Path, ...], suffix: str) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.suffix == suffix)
 
 
