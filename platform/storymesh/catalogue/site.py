@@ -20,7 +20,7 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.description import PROMISES, describe_links
-from storymesh.release.doubts import release_doubts
+from storymesh.release.release_warnings import release_warnings
 from storymesh.release.report.page import render_page
 from storymesh.release.report.render import MAX_PAGE_BYTES
 from storymesh.release.report.stories import shorten
@@ -216,7 +216,7 @@ class _Renderer:
             narrative=told.narrative,
             known=self.mesh.products,
             promises=PROMISES,
-            doubts=release_doubts(release.manifest),
+            warnings=release_warnings(release.manifest),
             totals={config: sum(rows.values()) for config, rows in release.configs.items()},
             splits=[
                 name

@@ -72,9 +72,9 @@ def interrupt_sessions() -> None:
 
 def regex_fault(pattern: str) -> str | None:
     """Return what keeps the default engine from running a regular expression in linear time; None: it runs."""
-    from storymesh.engine.duckdb import patterns
+    from storymesh.engine.duckdb import syntax
 
-    return patterns.regex_fault(pattern)
+    return syntax.regex_fault(pattern)
 
 
 def rule_fault(query: str, table: str) -> str | None:
@@ -87,9 +87,9 @@ def rule_fault(query: str, table: str) -> str | None:
 def syntax_fault(query: str) -> tuple[int, str] | None:
     """Return the line and the words of the first error of syntax that the default engine finds in a query; None: it
     parses."""
-    from storymesh.engine.duckdb import sql_syntax
+    from storymesh.engine.duckdb import syntax
 
-    return sql_syntax.syntax_fault(query)
+    return syntax.syntax_fault(query)
 
 
 def without_values(message: str) -> str:

@@ -8,8 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from storymesh.contract.sql_rules import sql_rule_findings
+from storymesh.contract.checks import checks_of
+from storymesh.contract.definition import Contract
+from storymesh.contract.quality_rules import SqlRule
+from storymesh.contract.table_metrics import fill_placeholders
 from storymesh.document import read_document
+from storymesh.engine.open import rule_fault
+from storymesh.engine.sql_text import quote_name
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.federation.server import server_findings
 from storymesh.files.definition_path import is_files_source
@@ -32,6 +37,7 @@ from storymesh.product.sources.source_paths import source_problem
 
 # Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
+_SQL_RULE_HINT = "write one SELECT in DuckDB's SQL over {object} that gives one value"
 _NO_LETTER = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -67,7 +73,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     """Return the findings of the definitions of a mesh that could be read."""
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
-    findings += [finding for contract in mesh.contracts.values() for finding in sql_rule_findings(contract)]
+    findings += [finding for contract in mesh.contracts.values() for finding in _sql_rule_findings(contract)]
     findings += [finding for contract in mesh.contracts.values() for finding in server_findings(contract)]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
     if mesh.keeps_in_place:
@@ -207,3 +213,14 @@ def _model_files(folder: Path, name: str) -> Iterator[Path]:
     for path in folder.rglob("*"):
         if pattern.fullmatch(path.name) and not {"target", "dbt_packages"} & set(path.relative_to(folder).parts):
             yield path
+
+
+def _sql_rule_findings(contract: Contract) -> Iterator[Finding]:
+    """Yield a finding, as severe as the rule, for each SQL rule that the engine does not parse."""
+    for check in checks_of(contract):
+        if isinstance(check.test, SqlRule):
+            about = check.properties[0] if check.properties else ""
+            query = fill_placeholders(quote_name, check.test.query, contract, about)
+            if (fault := rule_fault(query, contract.name)) is not None:
+                message = f"the SQL of the rule '{check.name}' cannot be run: {fault}"
+                yield Finding(check.location, "quality-rule", message, _SQL_RULE_HINT, check.severity)

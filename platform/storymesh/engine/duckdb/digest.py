@@ -19,7 +19,9 @@ content; a column's name and kind are.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 FORM = "storymesh-relation-1"
 _SORTED = 1 << 18  # leaves at once
+_BATCH_ROWS = 65_536  # the more rows, the more often a value repeats, which is formatted once
+_BATCH_BYTES = 2**24  # of Arrow, about; the formatted values of one batch are in memory
 
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _KINDS = {
@@ -126,6 +130,24 @@ class BatchDigest:
             self._spool.add(b"".join(self._pending), self._part)
         self._pending.clear()
         self._count = 0
+
+
+@dataclass(frozen=True)
+class DuckDBPartDigests:
+    """The port's `PartDigests`, computed while the rows pass by; `translated` raises DuckDB's errors as the port's."""
+
+    digest: BatchDigest
+    translated: Callable[[], AbstractContextManager[None]]
+
+    def add(self, part: str, rows: "pyarrow.Table") -> None:
+        with self.translated():
+            size = max(1, min(_BATCH_ROWS, _BATCH_BYTES * len(rows) // max(rows.nbytes, 1)))
+            for batch in rows.to_batches(size):
+                self.digest.add(batch, part)
+
+    def content_digest(self, parts: Collection[str]) -> str:
+        with self.translated():
+            return self.digest.value(parts)
 
 
 def _relation_shape(fields: "Mapping[str, DuckDBPyType]") -> str:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.batch_stream import INCOMING, BatchStream, divide_by_row_size
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan
-from storymesh.engine.duckdb.digest import BatchDigest, relation_digest
+from storymesh.engine.duckdb.digest import BatchDigest, DuckDBPartDigests, relation_digest
 from storymesh.engine.duckdb.isolated_process import run_rule, stream_table
 from storymesh.engine.duckdb.machine import require_spill_folder, wanted_memory, wanted_threads
 from storymesh.engine.duckdb.nested_forms import round_trips_arrow, round_trips_parquet
-from storymesh.engine.duckdb.part_digests import DuckDBPartDigests
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session import SessionSecret, SessionTables, SessionThreads, type_of
 from storymesh.engine.engine import Files, PlanOperator, RuleValue

@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storymesh.engine.duckdb.patterns import bare_session
+from storymesh.engine.duckdb.syntax import MAX_PARSED, bare_session
 from storymesh.engine.sql_text import quote_text
 from storymesh.errors import EngineFailed
 
 if TYPE_CHECKING:
     import duckdb
 
-MAX_PARSED = 100_000  # characters of a rule that is parsed in this process
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 _REFUSED_FUNCTIONS = frozenset({
     "current_setting", "getenv", "getvariable", "query", "query_table", "which_secret", "write_log", "nextval",

@@ -36,9 +36,9 @@ from storymesh.orchestration.assets.transfers import transfer_metadata
 from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.release.catalog import Release, list_releases
-from storymesh.release.doubts import release_doubts
 from storymesh.release.layout import REPORT
 from storymesh.release.refusal import LeakRefused
+from storymesh.release.release_warnings import release_warnings
 from storymesh.release.write import write_release
 
 if TYPE_CHECKING:  # with ibis, which only a step that makes something needs
@@ -362,7 +362,7 @@ def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[s
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
         "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
         "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
-        "warnings": dg.MetadataValue.json(list(release_doubts(release.manifest))),
+        "warnings": dg.MetadataValue.json(list(release_warnings(release.manifest))),
     }
 
 

@@ -29,8 +29,8 @@ from storymesh.product.dbt_project import plan_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
 from storymesh.product.sources.server_relation import server_relation
-from storymesh.release.doubts import release_doubts
 from storymesh.release.release_state import ReleaseState
+from storymesh.release.release_warnings import release_warnings
 from storymesh.release.signature import signing_key
 
 
@@ -136,7 +136,7 @@ def _find_release(mesh: Mesh, narrative: Narrative) -> NarrativeOutcome | None:
         release.configs,
         release.drops,
         "",
-        release_doubts(release.manifest),
+        release_warnings(release.manifest),
     )
 
 

@@ -27,9 +27,9 @@ from storymesh.release.description import (
     internal_paths,
     masked_paths,
 )
-from storymesh.release.doubts import learning_doubts
 from storymesh.release.evidence_counts import judged_shares
 from storymesh.release.recitation import SHARED
+from storymesh.release.release_warnings import learning_warnings
 from storymesh.release.split_balance import balance_warnings, split_balances
 from storymesh.release.tricks import TRICKS
 
@@ -116,9 +116,9 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "promises": PROMISES,
         "balances": split_balances(description.manifest),
         "judged": any(balance.judged for balance in split_balances(description.manifest)),
-        "doubts": balance_warnings(description.manifest),
+        "warnings": balance_warnings(description.manifest),
         "judgements": judged_shares(description.manifest),
-        "unlearnable": learning_doubts(description.manifest),
+        "unlearnable": learning_warnings(description.manifest),
         "shared": SHARED,
         "tricks": TRICKS,
         "sizes": _text_sizes(description),

@@ -13,7 +13,7 @@ from storymesh.dataset.split import SPLITS
 from storymesh.dataset.tables import judged_outcomes
 from storymesh.engine.engine import Engine
 from storymesh.release.description import PROMISES, ReleaseDescription, describe_links, internal_paths
-from storymesh.release.doubts import release_doubts
+from storymesh.release.release_warnings import release_warnings
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions, take_in_turn
 from storymesh.release.report.page import render_page
 from storymesh.release.report.stories import Story, build_story
@@ -72,7 +72,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "diversity": description.diversity,
         "promises": PROMISES,
         "balances": split_balances(manifest),
-        "doubts": release_doubts(manifest),
+        "warnings": release_warnings(manifest),
         "links": describe_links(narrative),
         "owners": {role: contract.owner for role, contract in description.contracts.items()},
         "citation": description.citation,
