@@ -115,7 +115,7 @@ def _is_address(host: str) -> bool:
     return host == "localhost"
 
 
-def _print_safely(output: IO[bytes], ending: _Ending) -> None:
+def _print_safely(output: IO[bytes], ending: _Shutdown) -> None:
     """Print what the servers say, line by line, without what values and names in it would have a terminal do, and
     without how they end when they are asked to.
 

@@ -76,10 +76,10 @@ def open_session(address: SparkAddress) -> "SparkSession":
         session = _connected(address, SparkSession)
         version = session.version
     except (PySparkException, Py4JError, OSError, RuntimeError, ValueError, ImportError) as error:
-        raise start_failure(_shown(address), error, here=address.remote is None) from error
+        raise start_failure(_format_address(address), error, here=address.remote is None) from error
     try:
         if int(version.partition(".")[0]) < LEAST_VERSION:
-            raise WrongUsage(f"at {_shown(address)} is Spark {version}, not 4.0 or later", HINT)
+            raise WrongUsage(f"at {_format_address(address)} is Spark {version}, not 4.0 or later", HINT)
         _configure(address, session)
     except StorymeshError:
         end_session(address, session)
@@ -89,7 +89,7 @@ def open_session(address: SparkAddress) -> "SparkSession":
 
 def _configure(address: SparkAddress, session: "SparkSession") -> None:
     """Give a session its settings. Raises WrongUsage where Spark refuses what the mesh or a result needs."""
-    where = _shown(address)
+    where = _format_address(address)
     with warnings.catch_warnings():  # of a setting that a later Spark may drop, whose default is ours too
         warnings.simplefilter("ignore", UserWarning)
         for name, value in address.settings.items() if address.remote else ():
