@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.unsynced import no_wait_for_the_disk
+
 pytest_plugins = [
     "tests.support.bench",
     "tests.support.command",
@@ -51,10 +53,8 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_wait_for_the_disk() -> Iterator[None]:
-    """A killed process loses nothing of what it has written; what a power cut takes no test can show."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
+def unsynced() -> Iterator[None]:
+    with no_wait_for_the_disk():
         yield
 
 

@@ -1,6 +1,7 @@
 """Dagster's databases while a run lasts: no wait for the disk at each event, and nothing of others is touched."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import sqlalchemy as sa
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import dagster_home, open_instance
 from storymesh.orchestration.sqlite_history import open_history
+from tests.support.unsynced import databases_as_in_life
+
+
+@pytest.fixture(autouse=True)
+def waits() -> Iterator[None]:
+    with databases_as_in_life():
+        yield
 
 
 def database(path: Path) -> sa.Engine:

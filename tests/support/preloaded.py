@@ -16,6 +16,11 @@ import storymesh.cli
 from storymesh.orchestration.dagster_internals import import_dagster_dbt
 from storymesh.product.dbt_server import preloaded_dbt, server_address
 
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.support.unsynced import no_wait_for_the_disk
+
+sys.path.pop()
+
 LIBRARIES = (
     *("dagster", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
     *("phonenumbers", "pyarrow.compute"),
@@ -72,8 +77,7 @@ def serve() -> None:
 
 
 load()
-os.fsync = lambda fd: None  # as in the process of the tests
 gc.collect()
 gc.freeze()  # each command would look through all that was imported, and copy it
-with preloaded_dbt():
+with no_wait_for_the_disk(), preloaded_dbt():
     serve()
