@@ -25,7 +25,7 @@ Results = dict[str, FileReading | Refused]
 
 @pytest.fixture(scope="module")
 def results() -> Iterator[Results]:
-    with recognisers() as model, ReaderPool(FileLimits(seconds=120), workers=1) as pool:
+    with recognisers() as model, ReaderPool(FileLimits(seconds=600), workers=1) as pool:
         spoken = {"model": str(model), "language": "en"}
         files: list[tuple[str, Path, Kind, dict[str, Any]]] = [
             *((name, CORPUS / name, "image", {"ocr": True}) for name in LABELS),
