@@ -5,6 +5,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,15 +25,29 @@ from tests.support.generated import SCOPE, accepted, looking, rendered, table_of
 ROWS = 6
 
 
-def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], engine: Engine) -> list[str]:
-    """The engine's text for each row, in the order of the rows."""
+def compiled(checked: CheckedTemplate, rows: list[dict[str, Any]], engine: Engine, below: int = 0) -> list[str]:
+    """The engine's text for each row, in the order of the rows; `below` is how many walks inside each other have made
+    their lists."""
     numbered = table_of(rows).append_column("place", pa.array(range(len(rows))))
-    table = ibis.memtable(numbered)
+    table = _walked(ibis.memtable(numbered), below)
     names = {name: table[name] for name in table.columns if name != "place"}
     told = compile_template(checked.tree, names, ibis.literal("case-1"), b"key")
     found = engine.fetch_table(eliminate_common(table.select("place", text=told)).order_by("place"))
     texts: list[str] = found["text"].to_pylist()
     return texts
+
+
+def _walked(table: ibis.Table, depth: int) -> ibis.Table:
+    """The same rows, whose lists are made by walks inside each other."""
+
+    def walked(values: Any, depth: int) -> Any:
+        if not depth:
+            return values
+        inner = lambda place: walked(ibis.array([place]), depth - 1)[0]  # noqa: E731
+        return dialect.map_indexed(values, lambda item, place: ibis.ifelse(inner(place) == place, item, item))
+
+    lists = {name: walked(table[name], depth) for name, kind in table.schema().items() if kind.is_array()}
+    return dialect.materialization_barrier(table.mutate(**lists)) if depth else table
 
 
 @looking(lean=60, deep=3000)
@@ -52,6 +67,16 @@ def test_the_engine_tells_what_the_interpreter_tells(seed: int, engine: Engine) 
             assert UNPRINTABLE in told, (text, partials, row, str(expected))  # the record drops
         else:
             assert told == expected, (text, partials, row)
+
+
+@pytest.mark.parametrize("below", [1, 2, 3])
+def test_each_loop_keeps_its_own_places_over_lists_that_were_made_by_walks(below: int, engine: Engine) -> None:
+    end = '{{ ", " if not loop.last else ". " }}'
+    inner = f"{{% for x in r.items if x.n > 1 %}}{{{{ outer }}}}.{{{{ loop.index }}}} {{{{ x.n }}}}{end}{{% endfor %}}"
+    text = f"{{% for r in rows %}}{{% set outer = loop.index %}}{inner}{{{{ outer * outer * outer }}}}{end}{{% endfor %}}"
+    checked = check_template(parse_template(text, "t", "t"), SCOPE, lambda name: None)
+    rows = [values_of(random.Random(seed)) for seed in range(12)]
+    assert compiled(checked, rows, engine, below) == [rendered(checked, row) for row in rows]
 
 
 def test_what_cannot_be_printed_is_marked(engine: Engine) -> None:

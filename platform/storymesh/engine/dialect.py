@@ -365,10 +365,14 @@ def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -
 
 def map_indexed(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """Return `function` of every item and its index, counted from 0."""
-    # ibis looks for the name of an index in the relations below as well.
-    name = f"{INDEX_NAME}{_level(values, ops.Node)}"
-    place = ops.Argument(name=name, shape=values.op().shape, dtype=dt.int64)
-    argument, body = _body(values, lambda item: function(item, place.to_expr()))
+    # ibis looks for the name of an index in the relations below as well. So it may be above the item's: a level apart.
+    level = max(_index_depth.get(), _level(values, ops.Node))
+    place = ops.Argument(name=f"{INDEX_NAME}{level}", shape=values.op().shape, dtype=dt.int64)
+    token = _index_depth.set(level + 1)
+    try:
+        argument, body = _body(values, lambda item: function(item, place.to_expr()))
+    finally:
+        _index_depth.reset(token)
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
 
@@ -383,6 +387,7 @@ def filter_items(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanVa
 # So the same expression gives the same SQL every time.
 INDEX_NAME = "place"
 _depth: ContextVar[int] = ContextVar("depth", default=0)
+_index_depth: ContextVar[int] = ContextVar("index_depth", default=0)
 
 
 def _level(values: ir.ArrayValue, within: type[ops.Node] = ops.Value) -> int:
