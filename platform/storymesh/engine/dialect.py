@@ -1,4 +1,5 @@
-"""What differs between engines, on one page. All else is ibis; nothing above this page asks which engine runs."""
+"""What differs between engines: one file, so that nobody has to look for it. All else is ibis; nothing above this page
+asks which engine runs."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,11 @@ def _epoch_us(moment):  # type: ignore[no-untyped-def]
 @ibis.udf.scalar.builtin(name="make_timestamp", signature=((dt.int64,), dt.timestamp))
 def _make_timestamp(microseconds):  # type: ignore[no-untyped-def]
     ...
+
+
+def microseconds(moment: ir.TimestampValue | ir.DateValue) -> ir.IntegerValue:
+    """Return how many microseconds after 1970 began in UTC a moment is; a date is its midnight."""
+    return _epoch_us(moment.cast("timestamp") if moment.type().is_date() else moment)
 
 
 def utc_microseconds(moment: ir.TimestampValue) -> ir.TimestampValue:
@@ -308,6 +314,36 @@ def sort_items(values: ir.ArrayValue) -> ir.ArrayValue:
 def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
     """Return the distinct items of a list, sorted and without its nulls."""
     return sort_items(_of_list("list_distinct", values.type())(values))
+
+
+def item_at_number(values: ir.ArrayValue, number: ir.IntegerValue) -> ir.Value:
+    """Return the item with a number that is computed, counted from 1, null when there is none; `number` stands there
+    once, where ibis's own index stands twice."""
+    return _of_list_and_number("list_extract", values.type())(values, number)
+
+
+@lru_cache
+def _of_list_and_number(name: str, kind: dt.Array) -> Callable[[ir.ArrayValue, ir.IntegerValue], ir.Value]:
+    def function(values, number):  # type: ignore[no-untyped-def]
+        ...
+
+    signature = ((kind, dt.int64), kind.value_type)
+    return ibis.udf.scalar.builtin(function, name=name, signature=signature)  # type: ignore[no-any-return]
+
+
+def pick_items(values: ir.ArrayValue, places: ir.ArrayValue) -> ir.ArrayValue:
+    """Return the items at some places (from 0) of a list, all of which it has, in the order of the places."""
+    select = _of_two_lists("list_select", values.type())
+    return select(values, map_items(places, lambda place: place + 1))
+
+
+@lru_cache
+def _of_two_lists(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue, ir.ArrayValue], ir.ArrayValue]:
+    def function(values, numbers):  # type: ignore[no-untyped-def]
+        ...
+
+    signature = ((kind, dt.Array(dt.int64)), kind)
+    return ibis.udf.scalar.builtin(function, name=name, signature=signature)  # type: ignore[no-any-return]
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Expressions as Spark SQL: what Spark means otherwise than `engine.dialect`, on one page.
+"""Expressions as Spark SQL: what Spark means otherwise than `engine.dialect`, one file as that is.
 
 Each difference has a vector in `tests/engine/test_spark.py`. It is written to hold with ANSI mode on and off; tests
 run with it on.
@@ -334,6 +334,15 @@ class SparkCompiler(PySparkCompiler):
 
     def _list_sort(self, op: ops.ScalarUDF, values: SQL) -> SQL:
         return self._sorted(values, op.dtype.value_type)
+
+    def _list_extract(self, _op: ops.ScalarUDF, values: SQL, number: SQL) -> SQL:
+        return self.f.anon.get(values, self.cast(number - 1, dt.int32))
+
+    def _list_select(self, op: ops.ScalarUDF, values: SQL, places: SQL) -> SQL:
+        def picked(listed: SQL) -> SQL:
+            return self._lambda(self.f.anon.transform, places, "x", self._list_extract(op, listed, name_of("x")))
+
+        return self._once(values, picked)
 
     def _list_distinct(self, _op: ops.ScalarUDF, values: SQL) -> SQL:
         return self.f.anon.array_distinct(self.f.anon.array_compact(values))

@@ -21,6 +21,7 @@ from storymesh.language.compile.arithmetic import always_fits, calculate, compar
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.compile.values import is_test, truth
 from storymesh.language.filters.base import Overflow
+from storymesh.language.filters.order import end_in_order
 from storymesh.language.filters.registry import FILTERS
 
 Names = Mapping[str, ir.Value]
@@ -182,6 +183,11 @@ class ExpressionCompiler:
         return compare(expression.operator, left, right)
 
     def _filter(self, expression: ast.FilterCall) -> ir.Value:
+        sorted_ = expression.base
+        if expression.name in ("first", "last") and isinstance(sorted_, ast.FilterCall) and sorted_.name == "sort":
+            arguments = FILTERS["sort"].arguments_by_name(sorted_)
+            call = CompiledCall(self, sorted_, self.value(sorted_.base), arguments)
+            return end_in_order(call, reverse=bool(call.literal("reverse", False)), last=expression.name == "last")
         base = self.value(expression.base)
         filter_ = FILTERS[expression.name]
         if filter_.is_identity(expression):

@@ -10,6 +10,7 @@ from storymesh.language import ast
 from storymesh.language.evaluate import EXACT, as_text, int64
 from storymesh.language.filters.base import CheckedCall, Origins, Overflow, Parameter, SizedCall
 from storymesh.language.filters.items import ATTRIBUTE, ATTRIBUTE_BY_NAME, ListFilter, property_of, sort_key
+from storymesh.language.filters.order import end_in_order, folded, in_order
 from storymesh.language.locale_formats import locale_formats
 from storymesh.language.sizes import (
     ONE,
@@ -175,11 +176,9 @@ class Extreme(ListFilter):
         return (max if self.largest else min)(items, key=sort_key(attribute), default=None)
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.engine import dialect
-
         if call.literal("attribute") is None and not call.base.type().value_type.is_string():
             return call.base.maxs() if self.largest else call.base.mins()
-        return dialect.item_at(in_order(call, reverse=self.largest), 0)
+        return end_in_order(call, reverse=self.largest, last=False)
 
 
 class MinFilter(Extreme):
@@ -335,11 +334,9 @@ class UniqueFilter(ListFilter):
         from storymesh.engine import dialect
 
         keys = dialect.map_items(call.base, lambda item: folded(call.looked_at(item)))
-        numbered = dialect.map_indexed(call.base, lambda item, place: ibis.struct({"place": place, "item": item}))
-        first = dialect.filter_items(
-            numbered, lambda row: keys.index(folded(call.looked_at(row["item"]))) == row["place"]
-        )
-        return dialect.map_items(first, lambda row: row["item"])
+        numbered = dialect.map_indexed(keys, lambda key, place: ibis.struct({"key": key, "place": place}))
+        first = dialect.filter_items(numbered, lambda row: keys.index(row["key"]) == row["place"])
+        return dialect.pick_items(call.base, dialect.map_items(first, lambda row: row["place"]))
 
 
 def _distinct(call: SizedCall) -> Polynomial:
@@ -347,22 +344,3 @@ def _distinct(call: SizedCall) -> Polynomial:
     name = call.literal("attribute")
     steps = tuple(name.split(".")) if name else ()
     return distinct_values(call.base.items, frozenset((*path, *steps) for path in call.node.base.typed.paths))
-
-
-def folded(value: "ir.Value") -> "ir.Value":
-    """Return a value as Jinja orders it: texts without regard to case."""
-    return value.lower() if value.type().is_string() else value
-
-
-def in_order(call: "CompiledCall", *, reverse: bool) -> "ir.ArrayValue":
-    """Return the items in order; items of one key keep their order, also in reverse, as in Python."""
-    import ibis
-
-    from storymesh.engine import dialect
-
-    def marked(item: "ir.Value", place: "ir.IntegerValue") -> "ir.StructValue":
-        key = folded(call.looked_at(item))
-        return ibis.struct({"key": key, "place": -place if reverse else place, "item": item})
-
-    ordered = dialect.map_indexed(call.base, marked).sort()
-    return dialect.map_items(dialect.reverse_items(ordered) if reverse else ordered, lambda row: row["item"])
