@@ -152,7 +152,8 @@ def test_what_costs_much_is_named_with_its_line_and_what_to_do(profile: ReleaseP
 def test_what_is_the_same_in_every_round_can_be_set_before(tmp_path: Path) -> None:
     nested = (
         "{{ case.id }}{% for a in event %}{{ event | selectattr('note', 'eq', 'x') | length }}"
-        "{% set n = a.note %}{{ event | selectattr('note', 'eq', n) | length }}{% endfor %}"
+        "{% set n = a.note %}{{ event | selectattr('note', 'eq', n) | length }}"
+        "{{ event | rejectattr('note', 'eq', n) | length }}{% endfor %}"
     )
     build = build_in(tmp_path, nested)
     (loud, *_) = profile_release(build, None).templates
@@ -160,6 +161,7 @@ def test_what_is_the_same_in_every_round_can_be_set_before(tmp_path: Path) -> No
         ("loop", False),
         ("filter", False),
         ("filter", True),
+        ("filter", True),  # of the same list in the same line: one hint
     ]
     same, other = (hint.advice for hint in find_hints([], [loud]))
     assert "`set` before that loop" in same

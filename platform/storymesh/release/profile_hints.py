@@ -51,8 +51,11 @@ def find_hints(roles: Iterable[RoleCost], templates: Iterable[ConfigCost]) -> It
     for template in templates:
         costly = [line for line in template.lines if line.is_costly]
         causes = [line for line in costly if not any(_is_inside(o, line) or _is_condition(line, o) for o in costly)]
-        for line in sorted(causes, key=lambda line: line.total, reverse=True)[:MAX_HINTS]:
-            yield Hint(template.config, line.location, _line_words(line), _line_advice(line, template))
+        found: dict[tuple[str, str], Hint] = {}  # filters of one list in one line are one thing to do
+        for line in sorted(causes, key=lambda line: line.total, reverse=True):
+            words, advice = _line_words(line), _line_advice(line, template)
+            found.setdefault((words, advice), Hint(template.config, line.location, words, advice))
+        yield from list(found.values())[:MAX_HINTS]
 
 
 def _is_inside(line: LineCost, outer: LineCost) -> bool:
@@ -136,6 +139,11 @@ def _nested_advice(line: LineCost, around: OuterLoop) -> str:
     """Return what to do about a list that is gone over in every round of a loop."""
     if not line.differs_by_round:
         return "`set` before that loop what is the same in every round, or make it a fact in narrative.yaml"
+    if "| unique" in around.over:
+        return (
+            f"it asks for what belongs to each `{around.item}`. Let the product's SQL add that as a property, or "
+            "narrow the link that gives the rows"
+        )
     return (
         f"it asks for what belongs to each `{around.item}`. Let the product's SQL add that as a property, loop over "
         "`rows | map(attribute=…) | unique` where many rounds ask for the same, or narrow the link that gives the rows"
