@@ -73,7 +73,9 @@ def test_the_engine_tells_what_the_interpreter_tells(seed: int, engine: Engine) 
 def test_each_loop_keeps_its_own_places_over_lists_that_were_made_by_walks(below: int, engine: Engine) -> None:
     end = '{{ ", " if not loop.last else ". " }}'
     inner = f"{{% for x in r.items if x.n > 1 %}}{{{{ outer }}}}.{{{{ loop.index }}}} {{{{ x.n }}}}{end}{{% endfor %}}"
-    text = f"{{% for r in rows %}}{{% set outer = loop.index %}}{inner}{{{{ outer * outer * outer }}}}{end}{{% endfor %}}"
+    text = (
+        f"{{% for r in rows %}}{{% set outer = loop.index %}}{inner}{{{{ outer * outer * outer }}}}{end}{{% endfor %}}"
+    )
     checked = check_template(parse_template(text, "t", "t"), SCOPE, lambda name: None)
     rows = [values_of(random.Random(seed)) for seed in range(12)]
     assert compiled(checked, rows, engine, below) == [rendered(checked, row) for row in rows]

@@ -241,6 +241,7 @@ class Maker:
             lambda: f"(-{self.exact(smaller)})",
             lambda: f"({self.exact(smaller)} | {self.pick('abs', 'round', 'round(1)', 'round(6)')})",
             lambda: "(prices | sum)",
+            lambda: f"({self.moment(smaller)} - {self.moment(0)})",
             lambda: f'({self.rows_(smaller)} | sum(attribute="d"))',
             lambda: f"({self.exact(smaller)} if {self.test(smaller)} else {self.exact(smaller)})",
             lambda: f"(prices | {self.pick('min', 'max', 'first')})",
@@ -330,6 +331,7 @@ class Maker:
             lambda: f'({self.rows_(smaller)} | join(", ", attribute="{self.pick("t", "n", "day", "d")}"))',
             lambda: f"({self.text(smaller)} if {self.test(smaller)} else {self.text(smaller)})",
             lambda: f"({self.leaf('t', 'u')} or {self.text(smaller)})",
+            lambda: f"({self.leaf('t', 'u')} | default({self.text(smaller)}, true))",
             lambda: f"({self.leaf('t', 'u')} | default({self.text(smaller)}))",
             lambda: f"({self.pick('t', 'n', 'u')} | pseudonym)",
             lambda: f"({self.text(smaller)} | replace({self.text(0)}, {self.text(0)}))",
@@ -409,6 +411,10 @@ class Maker:
             lambda: f'({self.rows_(0)} | selectattr("u") | map(attribute="u"))',
             lambda: f"[{self.text(0)}, {self.text(0)}]",
             lambda: f"(texts | {self.pick(*ORDERS)})",
+            lambda: (
+                f'({self.pick("texts | select", "texts | reject")}("{self.pick("ne", "gt", "le")}", {self.text(0)}))'
+            ),
+            lambda: f'(holes | {self.pick("select", """reject("none")""", """select("ne", "")""")})',
             lambda: f"{self.rng.choice(self.rows)}.tags",
             lambda: f"(texts if {self.test(0)} else [{self.text(0)}])",
         )()

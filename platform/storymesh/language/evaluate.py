@@ -7,7 +7,7 @@ import hashlib
 import math
 import operator as operators
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -25,6 +25,11 @@ TESTS: Mapping[str, Callable[[Any], bool]] = {
     "true": lambda value: value is True,
     "false": lambda value: value is False,
 }
+# The tests that compare, in every spelling that Jinja has for them.
+COMPARING_TESTS: Mapping[str, str] = {
+    "eq": "==", "==": "==", "equalto": "==", "ne": "!=", "!=": "!=", "lt": "<", "<": "<", "lessthan": "<", "le": "<=",
+    "<=": "<=", "gt": ">", ">": ">", "greaterthan": ">", "ge": ">=", ">=": ">=", "in": "in",
+}  # fmt: skip
 
 
 def finite(value: float) -> float:
@@ -92,8 +97,11 @@ def calculate(operator: str, left: Any, right: Any) -> Number | None:
     """Return the result of an operator.
 
     Decimals stay exact, integers have 64 bits, `/` is IEEE 754's division of floats, `//` and `%` of integers round
-    down and are null for a divisor of zero.
+    down and are null for a divisor of zero. A moment without another is the seconds between them.
     """
+    if operator == "-" and isinstance(left, date) and isinstance(right, date):
+        between = left - right
+        return Decimal(between // timedelta(microseconds=1)).scaleb(-6, EXACT)
     for operand in (left, right):
         if isinstance(operand, bool) or not isinstance(operand, Number):
             raise NotInLanguage(f"`{operator}` wants numbers, a {type(operand).__name__} was met")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 _NOTHING_ESCAPED = "leave it out: nothing is escaped"
 _BY_VALUE = 'loop over `rows | map(attribute=…) | unique`, and inside over `rows | selectattr(…, "eq", value)`'
 _IN_PORTIONS = "write `{% if loop.index % 3 == 0 %}` inside a loop for what stands after every third"
-_ONLY_SOME = "write `for x in list if …`, or `selectattr` and `rejectattr` for rows"
 _CUT = "texts are not cut here: the product's SQL can add a property"
 _LAID_OUT = "texts are printed as they are; white space is the template's own"
 _FORMATS = 'write `x | number(2)`, `x | percent` or `t | date("%H:%M")`'
@@ -30,10 +29,8 @@ _FILTERS: Mapping[str, str] = {
     "list": "leave it out: what a filter gives is a list",
     "pprint": "print the properties one by one",
     "random": "write `choose(a, b, …)`",
-    "reject": _ONLY_SOME,
     "reverse": "write `sort(attribute=…, reverse=true)`",
     "safe": _NOTHING_ESCAPED,
-    "select": _ONLY_SOME,
     "slice": _IN_PORTIONS,
     "string": 'write `x ~ ""`',
     "striptags": _CUT,
@@ -92,6 +89,22 @@ _TAGS: Mapping[str, str] = {
     "trans": "write a record of its own for each language, with `language:` in narrative.yaml",
 }
 
+_OF_ONE_KIND = "leave it out: the contract says of which kind a value is"
+_TESTS: Mapping[str, str] = {
+    "boolean": _OF_ONE_KIND,
+    "float": _OF_ONE_KIND,
+    "integer": _OF_ONE_KIND,
+    "iterable": _OF_ONE_KIND,
+    "lower": "write `x == x | lower`",
+    "mapping": _OF_ONE_KIND,
+    "number": _OF_ONE_KIND,
+    "sameas": "write `==`, or `is none`, `is true` and `is false`",
+    "sequence": _OF_ONE_KIND,
+    "string": _OF_ONE_KIND,
+    "undefined": "write `is none`",
+    "upper": "write `x == x | upper`",
+}
+
 
 def instead_of_filter(name: str) -> str | None:
     """Return what is written in place of a filter that the language has not, None where Jinja has none either."""
@@ -116,3 +129,8 @@ def instead_of_loop_part(name: str) -> str | None:
 def instead_of_tag(name: str) -> str | None:
     """Return what is written in place of a tag, None where Jinja has none either."""
     return _TAGS.get(name)
+
+
+def instead_of_test(name: str) -> str | None:
+    """Return what is written in place of a test, None where Jinja has none either."""
+    return _TESTS.get(name)

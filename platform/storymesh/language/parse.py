@@ -9,11 +9,13 @@ from jinja2.parser import Parser
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.evaluate import COMPARING_TESTS
 from storymesh.language.jinja_names import (
     instead_of_filter,
     instead_of_function,
     instead_of_method,
     instead_of_tag,
+    instead_of_test,
 )
 from storymesh.language.positions import Position, PositionedEnvironment, PositionedStream, WrittenOutputs, position_of
 from storymesh.location import Location
@@ -318,6 +320,8 @@ class _Conversion:
             case nodes.Filter() if node.node is not None:
                 if node.dyn_args is not None or node.dyn_kwargs is not None:
                     self.fail(node, "`*` and `**` arguments are not in the language")
+                if node.name == "default" and (len(node.args) == 2 or len(node.args) + len(node.kwargs) == 2):
+                    return self._default(node, at)
                 arguments = tuple(self.expression(argument) for argument in node.args)
                 named = tuple((str(pair.key), self.expression(pair.value)) for pair in node.kwargs)
                 return ast.FilterCall(at, self.expression(node.node), node.name, arguments, named)
@@ -346,9 +350,29 @@ class _Conversion:
         assert compared is not None
         return compared
 
+    def _default(self, node: nodes.Filter, at: Location) -> Expression:
+        """Return `default(x, true)`, which stands in for all that counts as false, as `default(x) or x`."""
+        given = [*node.args, *(pair.value for pair in node.kwargs if pair.key in ("value", "default_value"))]
+        flags = [*node.args[1:], *(pair.value for pair in node.kwargs if pair.key == "boolean")]
+        assert node.node is not None
+        if not given or len(flags) != 1 or not isinstance(flags[0], nodes.Const) or type(flags[0].value) is not bool:
+            self.fail(node, "`default` takes a value, and true where it also stands in for what counts as false")
+            return ast.Literal(at, None)
+        base = ast.FilterCall(at, self.expression(node.node), "default", (self.expression(given[0]),), ())
+        return ast.Or(at, base, self.expression(given[0])) if flags[0].value else base
+
     def _test(self, node: nodes.Test, at: Location) -> Expression:
+        operator = COMPARING_TESTS.get(node.name)
+        if operator is not None and len(node.args) == 1 and not node.kwargs:
+            return ast.Compare(at, operator, self.expression(node.node), self.expression(node.args[0]))
+        halves = node.name in ("odd", "even")
+        if ((halves and not node.args) or (node.name == "divisibleby" and len(node.args) == 1)) and not node.kwargs:
+            divisor = ast.Literal(at, 2) if halves else self.expression(node.args[0])
+            rest = ast.Arithmetic(at, "%", self.expression(node.node), divisor)
+            return ast.Compare(at, "==", rest, ast.Literal(at, int(node.name == "odd")))
         if node.args or node.kwargs:
-            self.fail(node, f"the test `{node.name}` takes no argument", "compare with ==, < or in")
+            hint = instead_of_test(node.name) or "compare with ==, < or in"
+            self.fail(node, f"the test `{node.name}` takes no argument", hint)
         # Jinja gives the test the place of its name's token; the value stands before it.
         return ast.IsTest(at, self.expression(node.node), node.name)
 

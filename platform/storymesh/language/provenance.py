@@ -197,7 +197,8 @@ class TracingSandbox(Sandbox):
 
     def _picking(self, filter_: Filter) -> Callable[..., Any]:
         """Return a filter that gives items of its list; a number that each bears through it tells which they were."""
-        places_attribute = bool(filter_.parameters) and not filter_.parameters[0].by_name
+        first = filter_.parameters[0] if filter_.parameters else None
+        places_attribute = first is not None and first.name == "attribute" and not first.by_name
 
         @pass_context
         def picking(jinja: Context, items: Any, *given: Any, **named: Any) -> TracedValue:

@@ -140,8 +140,14 @@ def guarded(place: Field, steps: Sequence[str], *, nonzero: bool = False) -> Fie
     return replace(place, nullable=False, nonzero=place.nonzero or (nonzero and not steps))
 
 
+SECONDS = Decimal(18, 6)  # between any two moments
+
+
 def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
-    """Return the type of a result: `/` gives a float, decimals stay exact under + - *, a float makes a float."""
+    """Return the type of a result: `/` gives a float, decimals stay exact under + - *, a float makes a float. What is
+    between two moments is seconds, with all digits that a moment has."""
+    if isinstance(left, MOMENTS):
+        return SECONDS
     if operator == "/" or isinstance(left, Float) or isinstance(right, Float):
         return Float()
     if isinstance(left, Integer) and isinstance(right, Integer):

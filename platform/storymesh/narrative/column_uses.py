@@ -20,7 +20,8 @@ Column = tuple[str, str]  # role, property
 _NONE: frozenset[Column] = frozenset()
 _HANDING_ON = frozenset({"pseudonym", "default", "first", "last", "map", "unique", "listing", "join"})
 _COUNTING = frozenset({"length"})
-_SELECTING = frozenset({"selectattr", "rejectattr"})
+_PLAIN_SELECTING = frozenset({"select", "reject"})  # which look at the items themselves
+_SELECTING = frozenset({"selectattr", "rejectattr"}) | _PLAIN_SELECTING
 _EQUALITY = frozenset({"==", "!=", "in", "not in", "eq", "ne", "equalto"})
 
 
@@ -263,7 +264,7 @@ class _Reader:
         base = self.carried(node.base)
         arguments = FILTERS[node.name].arguments_by_name(node) if node.name in FILTERS else {}
         others = frozenset(column for part in arguments.values() for column in self.carried(part))
-        own = self._attribute(node, arguments.get("attribute"))
+        own = base if node.name in _PLAIN_SELECTING else self._attribute(node, arguments.get("attribute"))
         if node.name in _COUNTING:
             return _NONE
         if node.name in _SELECTING:

@@ -16,7 +16,12 @@ from storymesh.language.evaluate import EXACT
 
 
 def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
-    """Return `left operator right`: of floats a float, which always fits; else null where it does not fit."""
+    """Return `left operator right`: of floats a float, which always fits; else null where it does not fit. Of two
+    moments, the seconds between them."""
+    if left.type().is_temporal():
+        apart = dialect.microseconds(left) - dialect.microseconds(right)
+        millionth = ibis.literal(Decimal("0.000001"), type=dt.Decimal(19, 6))
+        return (apart.cast(dt.Decimal(19, 0)) * millionth).cast(dt.Decimal(18, 6))
     if left.type().is_floating() or right.type().is_floating() or operator == "/":
         left, right = decimals.to_float(left), decimals.to_float(right)
         return dialect.float_division(left, right) if operator == "/" else _plain(operator, left, right)
@@ -36,8 +41,8 @@ def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> i
 
 
 def always_fits(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> bool:
-    """Return True where `calculate` never gives null for two numbers."""
-    return operator in "+-*" and _exact_type(operator, left, right) is not None
+    """Return True where `calculate` never gives null for two numbers, or two moments."""
+    return left.type().is_temporal() or (operator in "+-*" and _exact_type(operator, left, right) is not None)
 
 
 def _exact_type(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> dt.Decimal | None:

@@ -121,5 +121,6 @@ class ListFilter(Filter):
 
 def without_nulls(item: StaticValue) -> str:
     """Return the hint that says how to leave out the items that are null."""
-    name = f'"{item.words[1:-1]}"' if item.words.startswith("'") else "…"
-    return f'leave those out first with `rejectattr({name}, "none")`'
+    if not item.words.startswith("'"):
+        return 'leave those out first with `reject("none")`'
+    return f'leave those out first with `rejectattr("{item.words[1:-1]}", "none")`'

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DefaultFilter(Filter):
     name = "default"
     wants = "anything"
-    summary = "another value where this one is null"
+    summary = "another value where this one is null; with `true` behind it, also where it is empty, zero or false"
     example = ('none | default("none known")', "none known")
     parameters = (Parameter("value", True),)
     origins = Origins.FIRST_PRESENT

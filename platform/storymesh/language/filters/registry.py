@@ -35,6 +35,8 @@ _FILTERS: tuple[Filter, ...] = (
     lists.MapFilter(),
     selection.SelectattrFilter(),
     selection.RejectattrFilter(),
+    selection.SelectFilter(),
+    selection.RejectFilter(),
     lists.SortFilter(),
     lists.UniqueFilter(),
 )

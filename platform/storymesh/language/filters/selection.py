@@ -1,35 +1,32 @@
-"""The filters that keep some rows of a list: selectattr and rejectattr."""
+"""The filters that keep some items of a list: selectattr and rejectattr of rows, select and reject of plain values."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from storymesh.errors import suggest_name
-from storymesh.language.evaluate import TESTS, compare
+from storymesh.language.evaluate import COMPARING_TESTS, TESTS, compare
 from storymesh.language.filters.base import CheckedCall, Origins, Parameter, SizedCall
 from storymesh.language.filters.items import ListFilter, property_of, without_nulls
 from storymesh.language.sizes import Polynomial
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, comparable, guarded
 from storymesh.language.typecheck.zero import constant
-from storymesh.language.types import Array, Boolean, Field
+from storymesh.language.types import Array, Boolean, Field, Struct
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from storymesh.language.compile.filters import CompiledCall
 
-# The tests that compare, in every spelling that Jinja has for them.
-COMPARISONS: Mapping[str, str] = {
-    "eq": "==", "==": "==", "equalto": "==", "ne": "!=", "!=": "!=", "lt": "<", "<": "<", "lessthan": "<", "le": "<=",
-    "<=": "<=", "gt": ">", ">": ">", "greaterthan": ">", "ge": ">=", ">=": ">=", "in": "in",
-}  # fmt: skip
-
 
 class Selection(ListFilter):
-    """The rows whose property passes a test, or does not."""
+    """The items that pass a test, or do not: rows by a property of theirs, or plain values."""
 
     wants = "a list of rows"
-    parameters = (Parameter("attribute", True, str), Parameter("test", literal=str), Parameter("value"))
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("attribute", True, str),
+        Parameter("test", literal=str),
+        Parameter("value"),
+    )
     origins = Origins.ITEMS
     keeps: ClassVar[bool]
 
@@ -41,13 +38,12 @@ class Selection(ListFilter):
     def _kept(self, call: CheckedCall, inner: Field) -> Field:
         """Return what stands in the list that is left: a property that passed a test is not null."""
         attribute, test = call.literal("attribute"), call.literal("test")
-        assert attribute is not None
         name = str(test.value) if test is not None else "true"
         if self.keeps:
-            present = name not in ("none", "defined") and COMPARISONS.get(name) != "!="
+            present = name not in ("none", "defined") and COMPARING_TESTS.get(name) != "!="
         else:
-            present = name == "none" or COMPARISONS.get(name) == "!="
-        steps = str(attribute.value).split(".")
+            present = name == "none" or COMPARING_TESTS.get(name) == "!="
+        steps = str(attribute.value).split(".") if attribute is not None else []
         return guarded(inner, steps, nonzero=self._keeps_nonzero(call, name)) if present else inner
 
     def _keeps_nonzero(self, call: CheckedCall, name: str) -> bool:
@@ -55,7 +51,7 @@ class Selection(ListFilter):
         if call.literal("test") is None:
             return self.keeps
         number = constant(call.arguments["value"]) if "value" in call.arguments else None
-        operator = COMPARISONS.get(name, "in")
+        operator = COMPARING_TESTS.get(name, "in")
         if number is None or operator == "in":
             return False
         return compare(operator, 0, number) != self.keeps
@@ -70,13 +66,13 @@ class Selection(ListFilter):
                 call.fail(f"{item.words} is {a_kind(item.type)}, not true or false", at=test)
             if "value" in call.arguments:
                 call.fail(f"the test '{name}' takes no value", at=call.arguments["value"])
-        elif name not in COMPARISONS:
-            hint = suggest_name(name, [*COMPARISONS, "none", "true"])
-            call.fail(f"there is no test '{name}' for rows", hint, test, "outside-language")
+        elif name not in COMPARING_TESTS:
+            hint = suggest_name(name, [*COMPARING_TESTS, "none", "true"])
+            call.fail(f"there is no test '{name}' for items", hint, test, "outside-language")
         elif "value" not in call.arguments:
             call.fail(f"the test '{name}' wants a value")
         else:
-            self._check_comparison(call, item, COMPARISONS[name])
+            self._check_comparison(call, item, COMPARING_TESTS[name])
 
     def _check_comparison(self, call: CheckedCall, item: StaticValue, operator: str) -> None:
         argument = call.arguments["value"]
@@ -99,7 +95,9 @@ class Selection(ListFilter):
         compared = call.sizes.get("value")  # with each of its items, by `in`
         return call.base.items * compared.items if compared is not None else call.base.items
 
-    def evaluate(self, items: list[Any], /, attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
+    def evaluate(
+        self, items: list[Any], /, attribute: str | None = None, test: str | None = None, value: Any = None
+    ) -> list[Any]:
         return [item for item in items if _passes(property_of(item, attribute), test, value) == self.keeps]
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
@@ -128,12 +126,44 @@ class RejectattrFilter(Selection):
     keeps = False
 
 
+class PlainSelection(Selection):
+    """The plain values that pass a test, or do not."""
+
+    wants = "a list"
+    parameters = (Parameter("test", literal=str), Parameter("value"))
+
+    def infer_items(self, call: CheckedCall, item: StaticValue) -> StaticValue:
+        if isinstance(item.type, Struct):
+            hint = f"write `{call.node.name}attr(attribute, test, value)`, which looks at a property"
+            return call.fail(f"{item.words} is a row", hint)
+        return super().infer_items(call, item)
+
+    def evaluate(  # type: ignore[override]
+        self, items: list[Any], /, test: str | None = None, value: Any = None, *, attribute: str | None = None
+    ) -> list[Any]:
+        return super().evaluate(items, attribute, test, value)
+
+
+class SelectFilter(PlainSelection):
+    name = "select"
+    summary = "the items that pass a test"
+    example = ('[3, 12, 5] | select("gt", 4) | join(" ")', "12 5")
+    keeps = True
+
+
+class RejectFilter(PlainSelection):
+    name = "reject"
+    summary = "the items that do not pass a test"
+    example = ('["a", "b"] | reject("eq", "a") | join', "b")
+    keeps = False
+
+
 def _passes(given: Any, test: str | None, value: Any) -> bool:
     if test is None:
         return bool(given)
     if test in TESTS:
         return TESTS[test](given)
-    operator = COMPARISONS[test]
+    operator = COMPARING_TESTS[test]
     if given is None and operator not in ("==", "!=", "in"):
         return False
     return compare(operator, given, value)
@@ -148,7 +178,7 @@ def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.Boole
         return truth(given)
     if test in TESTS:
         return is_test(given, test)
-    operator = COMPARISONS[test]
+    operator = COMPARING_TESTS[test]
     if operator == "in":
         return contains(value, given).fill_null(False)
     # Null is unequal to every value, as None is in Python.

@@ -7,6 +7,7 @@ from storymesh.errors import suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.evaluate import TESTS
+from storymesh.language.jinja_names import instead_of_test
 from storymesh.language.static_values import (
     ANYTHING,
     PUBLIC,
@@ -147,7 +148,7 @@ class ExpressionChecker(NameChecker):
             case ast.Arithmetic():
                 return self._arithmetic(expression)
             case ast.Negate():
-                value = self._number(expression.operand, "-")
+                value = self._number(expression.operand, "-", self.value(expression.operand))
                 return StaticValue(value.type, value.nullable, value.classification, value.paths, nonzero=value.nonzero)
             case ast.Concat():
                 return self._concat(expression)
@@ -199,17 +200,34 @@ class ExpressionChecker(NameChecker):
             return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
         return StaticValue(Array(joined.field), False, joined.classification, joined.paths)
 
-    def _number(self, expression: Expression, operator: str) -> StaticValue:
-        value = self.present(expression, self.value(expression), "computed with")
+    def _number(self, expression: Expression, operator: str, value: StaticValue) -> StaticValue:
+        value = self.present(expression, value, "computed with")
         if not isinstance(value.type, NUMBERS) and value.type is not ANYTHING:
             words = f"{value.words or 'this'} is {a_kind(value.type)}, `{operator}` wants a number"
             self.fail(expression.at, "wrong-type", words, "join texts with ~" if isinstance(value.type, Text) else "")
             return StaticValue(ANYTHING)
         return value
 
+    def _operands(self, expression: ast.Arithmetic) -> tuple[StaticValue, StaticValue]:
+        """Return two numbers, or two moments of which one is taken from the other."""
+        operator, left, right = expression.operator, self.value(expression.left), self.value(expression.right)
+        moments = isinstance(left.type, MOMENTS), isinstance(right.type, MOMENTS)
+        if not any(moments):
+            return (
+                self._number(expression.left, operator, left),
+                self._number(expression.right, operator, right),
+            )
+        left = self.present(expression.left, left, "computed with")
+        right = self.present(expression.right, right, "computed with")
+        if not (operator == "-" and all(moments)) and ANYTHING not in (left.type, right.type):
+            words = f"{left.words or 'this'} is {a_kind(left.type)} and {right.words or 'the other'} is "
+            words += f"{a_kind(right.type)}: `{operator}` cannot take them together"
+            hint = "of two moments `a - b` is the seconds between them, which are compared and computed with"
+            return self.fail(expression.at, "wrong-type", words, hint), right
+        return left, right
+
     def _arithmetic(self, expression: ast.Arithmetic) -> StaticValue:
-        left = self._number(expression.left, expression.operator)
-        right = self._number(expression.right, expression.operator)
+        left, right = self._operands(expression)
         if left.type is ANYTHING or right.type is ANYTHING:
             return StaticValue(ANYTHING)
         if expression.operator in ("//", "%") and not (
@@ -280,7 +298,10 @@ class ExpressionChecker(NameChecker):
         if not comparable(left.type, right.type, expression.operator):
             words = f"{left.words or 'this'} is {a_kind(left.type)} and {right.words or 'the other'} is "
             words += f"{a_kind(right.type)}: `{expression.operator}` cannot compare them"
-            return self.fail(expression.at, "wrong-type", words)
+            kinds = {type(left.type), type(right.type)}
+            written = Text in kinds and not kinds.isdisjoint(MOMENTS)
+            hint = 'compare two texts: `moment | date < "2024-03-01"`' if written else ""
+            return self.fail(expression.at, "wrong-type", words, hint)
         if expression.operator in ("==", "!="):
             self.compared_codes(expression.left, left, expression.right, right)
         return answer
@@ -331,9 +352,8 @@ class ExpressionChecker(NameChecker):
                 extra = value.when_true if expression.name == "true" else value.when_false
                 return replace(self._answer(value), when_true=known | value.when_present | extra)
             case name:
-                return self.fail(
-                    expression.at, "outside-language", f"there is no test `{name}`", suggest_name(name, TESTS)
-                )
+                hint = instead_of_test(name) or suggest_name(name, TESTS)
+                return self.fail(expression.at, "outside-language", f"there is no test `{name}`", hint)
 
     def _choose(self, expression: ast.Choose) -> StaticValue:
         if not self.strict:

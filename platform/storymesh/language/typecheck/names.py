@@ -21,6 +21,7 @@ from storymesh.language.static_values import (
 from storymesh.language.typecheck.base import TypeCheckerBase
 from storymesh.language.typecheck.scope import Fact, Guards, dotted_name, guard_for
 from storymesh.language.types import (
+    MOMENTS,
     Array,
     Boolean,
     Field,
@@ -39,6 +40,8 @@ LOOP = StaticValue(
     words="'loop'",
 )
 JSON_HINT = "its contract does not say what is in it: describe it there, under `properties` or `items`"
+MOMENT_HINT = 'print a part of it with `| date("%Y")`; of two moments `a - b` is the seconds between them'
+NO_LOOP_HERE = "it stands inside a loop, not in its `if`, which chooses what is counted: write `{% if loop.… %}` inside"
 LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
 
 
@@ -61,8 +64,8 @@ class NameChecker(TypeCheckerBase):
                 self.names.add(name)
         match found:
             case None:
-                known = [*self.scope, *self.variables]
-                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", suggest_name(name, known))
+                hint = NO_LOOP_HERE if name == "loop" else suggest_name(name, [*self.scope, *self.variables])
+                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", hint)
             case Hidden():
                 return self.fail(expression.at, found.rule, found.words, found.hint)
             case StaticValue() if found is LOOP:
@@ -143,7 +146,8 @@ class NameChecker(TypeCheckerBase):
             return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} is a list of rows", hint)
         if not isinstance(base.type, Struct):
             words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
-            return self.fail(expression.at, "wrong-type", words, JSON_HINT if isinstance(base.type, Json) else "")
+            hint = JSON_HINT if isinstance(base.type, Json) else MOMENT_HINT if isinstance(base.type, MOMENTS) else ""
+            return self.fail(expression.at, "wrong-type", words, hint)
         found = base.type.fields.get(expression.name)
         path_text = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
         if found is None:
