@@ -117,6 +117,16 @@ def test_run_can_be_interrupted(harbour: Path, preloaded: Preloaded) -> None:
     assert "Traceback" not in ran.output
 
 
+def test_a_template_is_mended_before_data_is_asked_for(storymesh: Command, harbour: Path) -> None:
+    template = next((harbour / "narratives/late_repairs").glob("*.jinja"))
+    template.write_text(template.read_text() + "{{ nothing }}\n")
+    for command in (["preview", "late-repairs"], ["explain", "late-repairs"], ["explain", "late-repairs", "--profile"]):
+        done = storymesh(harbour, *command)
+        assert done.code == 1
+        assert "unknown name 'nothing'" in done.out
+        assert "published" not in done.out + done.err
+
+
 def test_run_asks_for_settings_of_the_machine_before_its_steps_do(
     storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,8 +38,9 @@ def latest_build(mesh: Mesh, narrative: Narrative, *, fetch: bool = False) -> Bu
     """Return the build on the latest snapshot of each role. Of products that stay where they are, it is on what was
     fetched last; with `fetch`, or where nothing was, it is fetched.
 
-    Raises NotPublished for a product without a snapshot, and what `RolesInPlace.fetch` does.
+    Raises DefinitionErrors, NotPublished for a product without a snapshot, and what `RolesInPlace.fetch` does.
     """
+    _require_allowed(mesh, mesh.typed(narrative))  # before data is asked for: what is wrong in a file is said first
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
     store_of = _stores(mesh)
@@ -55,7 +56,6 @@ def latest_build(mesh: Mesh, narrative: Narrative, *, fetch: bool = False) -> Bu
         message = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
         raise NotPublished(message, "run the domain first: storymesh run")
     if len(snapshots) < len(narrative.cast):
-        _require_allowed(mesh, mesh.typed(narrative))
         roles = RolesInPlace(mesh, mesh.typed(narrative))
         found = None if fetch else roles.last_extracts()
         snapshots |= roles.fetch(snapshots) if found is None else found
