@@ -5,9 +5,10 @@ level is a lambda, inside of which nothing is computed once.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from math import prod
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,17 +85,43 @@ def _column_parts(values: "pa.Array", formed: bool) -> "list[Part]":
 
 
 def _parts(values: "pa.Array") -> "list[Part]":
-    """Return arrays and texts whose concatenation, row by row, is the canonical form of each value."""
+    """Return parts whose concatenation, row by row, is the canonical form of each value."""
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if pt.is_struct(values.type):
+        parts = ["r", *(part for name in _field_names(values.type) for part in _parts(values.field(name)))]
+        return [pc.if_else(values.is_valid(), _join(parts), "n")] if values.null_count else parts
+    if pt.is_list(values.type):
+        lengths = pc.list_value_length(values)
+        items = _join(_parts(values.flatten()))
+        return [_head("l", lengths), _join_lists(pc.fill_null(lengths, 0), items)]
+    if pt.is_boolean(values.type):
+        return [_coded_forms(values.cast("int8"), ["f", "t"])]
+    if (coded := _dictionary_encoded(values)) is not None:
+        return [_coded_forms(coded.indices, _join(_scalar_parts(coded.dictionary)))]
+    return _scalar_parts(values)
+
+
+def _field_names(kind: "pa.StructType") -> list[str]:
+    return sorted((field.name for field in kind), key=str.encode)
+
+
+def _coded_forms(indices: "pa.Array", forms: "pa.Array | list[str]") -> "pa.DictionaryArray":
+    """Return the forms of values that are given by their places among the different ones, null for null."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if (coded := _dictionary_encoded(values)) is not None:
-        forms = _join(list(_value_parts(coded.dictionary))).take(coded.indices)
-        return [pc.fill_null(forms, "n") if values.null_count else forms]
-    parts = list(_value_parts(values))
-    if not values.null_count:
-        return parts
-    form = _join(parts)
-    return [pc.if_else(values.is_valid(), form, "n")]
+    every = pa.concat_arrays([pa.array(forms, pa.string()), pa.array(["n"])])
+    return pa.DictionaryArray.from_arrays(pc.fill_null(indices.cast(pa.int32()), len(every) - 1), every)
+
+
+def _head(letter: str, lengths: "pa.Array") -> "pa.DictionaryArray":
+    """Return what stands before the contents of values of these lengths: all there is of a null."""
+    import pyarrow as pa
+
+    coded = lengths.dictionary_encode()
+    return _coded_forms(coded.indices, _join([letter, _text(coded.dictionary), ":"]))
 
 
 def _dictionary_encoded(values: "pa.Array") -> "pa.DictionaryArray | None":
@@ -106,36 +133,20 @@ def _dictionary_encoded(values: "pa.Array") -> "pa.DictionaryArray | None":
 
     if pt.is_dictionary(values.type):
         return values
-    if len(values) < _MIN_ENCODED or values.nbytes > _MAX_ENCODED or pt.is_nested(values.type):
+    if len(values) < _MIN_ENCODED or values.nbytes > _MAX_ENCODED:
         return None
     if pt.is_string(values.type):
         repeat = len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
         return values.dictionary_encode() if repeat else None
-    if pt.is_boolean(values.type):
-        return None
     coded = values.dictionary_encode()
     return coded if 2 * len(coded.dictionary) <= len(values) else None
 
 
-def _value_parts(values: "pa.Array") -> "Iterator[Part]":
-    """Yield the parts of the form of values that are not null; those of a null are not read."""
+def _scalar_parts(values: "pa.Array") -> "list[Part]":
     import pyarrow.compute as pc
-    import pyarrow.types as pt
 
-    kind = values.type
-    if pt.is_boolean(kind):
-        yield pc.if_else(pc.fill_null(values, False), "t", "f")
-    elif pt.is_struct(kind):
-        yield "r"
-        for name in sorted((field.name for field in kind), key=str.encode):
-            yield from _parts(values.field(kind.get_field_index(name)))
-    elif pt.is_list(kind):
-        lengths = pc.fill_null(pc.list_value_length(values), 0)
-        yield from ("l", _text(lengths), ":", _join_lists(lengths, _join(_parts(values.flatten()))))
-    else:
-        letter, text = _scalar(values)
-        text = pc.fill_null(text, "")
-        yield from (letter, _text(pc.binary_length(text)), ":", text)
+    letter, text = _scalar(values)
+    return [_head(letter, pc.binary_length(text)), pc.fill_null(text, "") if text.null_count else text]
 
 
 def _scalar(values: "pa.Array") -> "tuple[str, pa.Array]":
@@ -191,28 +202,60 @@ def _text(values: "pa.Array") -> "pa.Array":
 
 
 def _join(parts: "Sequence[Part]") -> "pa.Array":
-    """Concatenate arrays and texts row by row; at least one is an array."""
+    """Concatenate parts row by row; at least one is an array."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     merged: list[Part] = []
     for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
+        if merged and (both := _merge(merged[-1], part)) is not None:
+            merged[-1] = both
         else:
             merged.append(part)
-    if len(merged) == 1:
-        return merged[0]
-    texts = [pa.scalar(part, pa.string()) if isinstance(part, str) else part for part in merged]
-    return pc.binary_join_element_wise(*texts, pa.scalar("", pa.string()))
+    texts = [part.dictionary.take(part.indices) if _is_coded(part) else part for part in merged]
+    return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, "")
+
+
+def _merge(first: "Part", second: "Part") -> "Part | None":
+    """Return two neighbours as one part where that is less than to join them row by row; else None.
+
+    Of parts with few different texts these are joined, each with each of the other.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if isinstance(first, str) and isinstance(second, str):
+        return first + second
+    coded = [part for part in (first, second) if _is_coded(part)]
+    sizes = [len(part.dictionary) for part in coded]
+    if len(coded) + isinstance(first, str) + isinstance(second, str) < 2 or prod(sizes) * _REPEATS > len(coded[0]):
+        return None
+    if len(coded) == 1:
+        texts = [part.dictionary if _is_coded(part) else part for part in (first, second)]
+        return pa.DictionaryArray.from_arrays(coded[0].indices, _join(texts))
+    places = np.arange(prod(sizes), dtype=np.int32)
+    texts = [
+        coded[0].dictionary.take(pa.array(places // sizes[1])),
+        coded[1].dictionary.take(pa.array(places % sizes[1])),
+    ]
+    numbers = coded[0].indices.to_numpy() * sizes[1] + coded[1].indices.to_numpy()
+    return pa.DictionaryArray.from_arrays(pa.array(numbers), _join(texts))
+
+
+def _is_coded(part: "Part") -> "TypeGuard[pa.DictionaryArray]":
+    import pyarrow as pa
+
+    return isinstance(part, pa.DictionaryArray)
 
 
 def _join_lists(lengths: "pa.Array", items: "pa.Array") -> "pa.Array":
-    """Concatenate the items of lists that have these lengths."""
+    """Concatenate the items of lists that have these lengths: texts of one array lie one behind another already."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     ends = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths.to_numpy(), out=ends[1:])
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), items), "")
+    if not len(items):
+        return pa.repeat("", len(lengths))
+    bounds = np.frombuffer(items.buffers()[1], np.int32, len(items) + 1, items.offset * 4)[ends]
+    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(bounds), items.buffers()[2])
