@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROW_GROUP = 20_480  # rows, fewer where those are large
 ROW_GROUP_BYTES = 128 * 2**20  # in memory, from which on a row group is large enough
 COMPRESSION_LEVEL = 1  # of zstd
+_ITEM = ".list.element"  # in the path of a column inside of lists
 _SAMPLE = 2_048  # values of a column that are looked at
 _REPEATS = 4  # times that each of them occurs on average, at least, in a column that gets a dictionary
 
@@ -106,12 +107,18 @@ def _open_writer(
 ) -> Iterator["pq.ParquetWriter"]:
     import pyarrow.parquet as pq
 
+    first = rows.peek(_SAMPLE).slice(0, _SAMPLE)
+    leaves = {
+        path: values for name in first.column_names for path, values in _leaves(name, first[name].combine_chunks())
+    }
     with pq.ParquetWriter(
         path,
         rows.schema,
         compression="zstd",
         compression_level=compression_level,
-        use_dictionary=_repeating_columns(rows.peek(_SAMPLE).slice(0, _SAMPLE)),
+        use_dictionary=[path for path, values in leaves.items() if _repeats(values)] or False,
+        # Nobody looks for rows by the least item of all their lists.
+        write_statistics=[path for path in leaves if _ITEM not in path] or False,
         store_schema=False,
         store_decimal_as_integer=True,
     ) as writer:
@@ -120,25 +127,18 @@ def _open_writer(
         yield writer
 
 
-def _repeating_columns(table: "pa.Table") -> list[str] | bool:
-    """Return the paths of the leaf columns whose values repeat, as Parquet names them; False for none."""
-    columns = (
-        path
-        for name in table.column_names
-        for path, values in _leaves(name, table[name].combine_chunks())
-        if 0 < len(values[:_SAMPLE].unique()) * _REPEATS <= len(values[:_SAMPLE])
-    )
-    return list(columns) or False
+def _repeats(values: "pa.Array") -> bool:
+    return 0 < len(values[:_SAMPLE].unique()) * _REPEATS <= len(values[:_SAMPLE])
 
 
 def _leaves(path: str, values: "pa.Array") -> Iterator[tuple[str, "pa.Array"]]:
-    """Yield each leaf column of an array with its path and its values."""
+    """Yield each leaf column of an array with its path, as Parquet names it, and its values."""
     import pyarrow as pa
 
     if pa.types.is_struct(values.type):
         for field, part in zip(values.type, values.flatten(), strict=True):
             yield from _leaves(f"{path}.{field.name}", part)
     elif pa.types.is_list(values.type):
-        yield from _leaves(f"{path}.list.element", values.flatten())
+        yield from _leaves(f"{path}{_ITEM}", values.flatten())
     elif not pa.types.is_nested(values.type):
         yield path, values
