@@ -118,7 +118,6 @@ def _coded_forms(indices: "pa.Array", forms: "pa.Array | list[str]") -> "pa.Dict
 
 def _head(letter: str, lengths: "pa.Array") -> "pa.DictionaryArray":
     """Return what stands before the contents of values of these lengths: all there is of a null."""
-
     coded = lengths.dictionary_encode()
     return _coded_forms(coded.indices, _join([letter, _text(coded.dictionary), ":"]))
 
