@@ -59,7 +59,7 @@ def test_each_record_is_in_the_file_of_its_split_or_among_the_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, gone: set[int]
 ) -> None:
     monkeypatch.setattr(data_files, "BATCH", 16)
-    monkeypatch.setattr(record_sample, "MOST", 3)
+    monkeypatch.setattr(record_sample, "SAMPLE_SIZE", 3)
     monkeypatch.setattr(record_sample, "_MARGIN", 3)
     rows = records(order)
     with open_engine() as engine:
