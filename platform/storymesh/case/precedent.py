@@ -175,7 +175,7 @@ def _changes(judged_cases: ir.Table, asked: ir.Table, keys: Sequence[str], days:
     daily = counted.group_by("ask_rank", "action", *keys, "known_day").agg(
         tried=counted.count(),
         worked=counted["worked"].sum(),
-        total=_exact(counted["score"]).sum(),
+        total=decimals.to_widest(counted["score"]).sum(),
     )
     came = daily.select(
         "ask_rank",
@@ -193,11 +193,6 @@ def _changes(judged_cases: ir.Table, asked: ir.Table, keys: Sequence[str], days:
     last_day = (came["day"].cast("timestamp(6)") + ibis.interval(days=days)).cast("date")
     taken = {name: -came[name] for name in ("tried", "worked", "total")}
     return came.union(came.mutate(day=last_day, **taken, came=ibis.literal(0, "int64")))
-
-
-def _exact(score: ir.NumericValue) -> ir.DecimalValue:
-    kind = score.type()
-    return score.cast(dt.Decimal(38, kind.scale if isinstance(kind, dt.Decimal) else 0))
 
 
 def _sum_type(judged_cases: ir.Table) -> dt.Decimal:

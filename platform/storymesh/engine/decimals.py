@@ -22,6 +22,12 @@ def scale_of(value: ir.DecimalValue) -> int:
     return value.type().scale or 0
 
 
+def to_widest(value: ir.NumericValue) -> ir.DecimalValue:
+    """Return a decimal or a whole number in the widest type of its scale, in which sums are exact."""
+    kind = value.type()
+    return value.cast(dt.Decimal(MAX_DIGITS, (kind.scale or 0) if isinstance(kind, dt.Decimal) else 0))
+
+
 def to_float(value: ir.NumericValue) -> ir.FloatingValue:
     """Return the float that is nearest to a number. An engine's cast may miss it by a bit where a decimal has more
     digits than any float holds; text is read as it should be."""

@@ -14,7 +14,7 @@ from storymesh.case.link import KEY
 from storymesh.case.precedent import Z95, wilson_bound
 from storymesh.dataset.build import Build
 from storymesh.dataset.tables import cases_with_splits
-from storymesh.engine import dialect
+from storymesh.engine import decimals, dialect
 from storymesh.engine.engine import Engine
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class VerificationQueries:
             case "rate":
                 value = (worked.cast("float64") / tried.nullif(0)).coalesce(0.0)
             case _:
-                value = (option["score"].sum().cast("float64") / tried.nullif(0)).coalesce(0.0)
+                total = decimals.to_float(decimals.to_widest(option["score"]).sum())
+                value = (total / tried.nullif(0)).coalesce(0.0)
         return option.aggregate(value=value)
 
     def quotes(self, case_id: str, action: str) -> "ir.Table":
