@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storymesh.contract import repeated_rows
+from storymesh.contract.audited_files import AuditedFile
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.contract.repeated_rows import find_repeated_rows
@@ -102,7 +103,8 @@ def test_rows_are_repeated_as_a_comparison_with_all_others_says(
     counts = Counter(keys)
     wanted = [place for place, key in enumerate(keys) if key is not None and (counts[key] > 1 or key in beside)]
     with mock.patch.object(repeated_rows, "ROWS_AT_ONCE", at_once):
-        found, reaches = find_repeated_rows(engine, contract, chosen, files[:-1], list(map(len, parts)), files[-1:])
+        audited = [AuditedFile(path, len(part), 1) for path, part in zip(files, parts, strict=False)]
+        found, reaches = find_repeated_rows(engine, contract, chosen, audited, files[-1:])
     assert found.tolist() == wanted
     assert reaches == bool(beside & set(keys))
     for path in map(Path, files):

@@ -237,7 +237,8 @@ def test_every_judged_case_that_was_over_by_then_counts_and_no_other(world: Worl
             for name in sorted(found)[:2]:
                 counted = engine.fetch_table(queries.tried(name))["value"].to_pylist()
                 assert counted == [answers[name]["tried"]]
-            for name, option in [(name, option) for name in found for option in found[name]["options"]][:10]:
+            for name in [name for name in found if found[name]["options"]][-4:]:
+                option = found[name]["options"][0]
                 mean = engine.fetch_table(queries.of_option(name, option["action"], "mean_score"))["value"].to_pylist()
                 assert mean == [option["mean_score"]] == [answers[name]["means"][option["action"]]]
         assert sorted(kept) == sorted(answers)

@@ -55,8 +55,10 @@ def files_of(done: Publication) -> set[str]:
 def test_only_partitions_that_changed_are_written(parted: Desk) -> None:
     first = parted.publish(rows_of(40))
     assert len(files_of(first)) == 4
+    stored = sorted(parted.store.folder.rglob("*"))
     again = parted.publish([*rows_of(40)[::-1]])
     assert again.unchanged
+    assert sorted(parted.store.folder.rglob("*")) == stored, "there is nothing that a branch would hold"
     assert files_of(again) == files_of(first), "the order of the rows is no change"
     changed = parted.publish([row(5, code="C") if number == 5 else row(number) for number in range(40)])
     assert len(files_of(changed) & files_of(first)) == 3
@@ -115,6 +117,20 @@ def test_a_stricter_contract_is_held_against_every_partition(parted: Desk) -> No
     parted.properties = PARTITIONED.replace("{name: note, ", "{name: note, required: true, ")
     done = parted.publish([*rows_of(40), row(40, note=None), row(41)])
     assert dict(done.quarantined) == {"required: note": 1}
+
+
+def test_published_rows_that_a_rule_holds_back_now_are_said_to_be_those(
+    parted: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted.quality = "[{metric: rowCount, mustBeGreaterThan: 5}]"
+    parted.publish(rows_of(40))
+    monkeypatch.setattr("storymesh.contract.quality_rules.Comparison.holds", lambda *_: False)
+    with pytest.raises(AuditRefused) as refused:
+        parted.publish(rows_of(40))
+    assert "the rows are the published ones" in str(refused.value.hint)
+    with pytest.raises(AuditRefused) as refused:
+        parted.publish([*rows_of(40), row(41)])
+    assert "the rows stay on the branch audit-run3 until the next run" in str(refused.value.hint)
 
 
 def test_files_that_a_later_snapshot_shares_outlive_the_earlier_one(parted: Desk) -> None:
@@ -205,6 +221,7 @@ def test_readers_see_what_a_whole_publication_gives(seed: int, tmp_path: Path, m
     chance = random.Random(seed)
     monkeypatch.setattr("storymesh.product.publish.BATCH_ROWS", 7)
     monkeypatch.setattr("storymesh.product.partition_spool.BLOCK_ROWS", 20)
+    monkeypatch.setattr("storymesh.contract.audited_files._FILES_AT_ONCE", 2)
     desk, rows = Desk(tmp_path / "parts", quality=RULES, properties=PARTITIONED), rows_of(60)
     unparted = PARTITIONED.replace("partitioned: true, ", "")
     for step in range(5):

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -334,3 +334,20 @@ def test_a_column_may_have_any_name(desk: Desk) -> None:
     desk.publish([*rows, a_row(3, **{'my "odd" col': None, "select": 1, "ünïcode.x": None})])
     assert [row['my "odd" col'] for row in desk.published()] == ["x", "x"]
     assert desk.published()[1]["ünïcode.x"] is True
+
+
+def test_the_rows_of_a_written_file_are_gone_before_those_of_the_next_are_gathered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    def a_row_each(batches: Iterable[pa.RecordBatch], *_: int) -> Iterator[pa.Table]:
+        rows = pa.Table.from_batches(list(batches))
+        for number in range(len(rows)):
+            held.append(pa.total_allocated_bytes())
+            yield rows.take([number])
+
+    monkeypatch.setattr("storymesh.product.publish.gather_batches", a_row_each)
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    assert desk.publish([a_row(number, note="x" * 2**22) for number in range(4)]).rows_out == 4
+    assert max(held) < held[0] + 2**21

@@ -10,6 +10,7 @@ import pytest
 
 from storymesh.contract.allowed_expectations import allowed_arguments
 from storymesh.contract.audit import audit_rows
+from storymesh.contract.audited_files import AuditedFile
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.engine.engine import Engine
@@ -199,7 +200,7 @@ def check_texts(tmp_path: Path, written: str, values: list[str | None]) -> list[
     rows = {"id": [str(number) for number in range(len(values))], "driver": "x", "hours": 1, "code": values}
     pd.DataFrame(rows).to_parquet(file)
     with open_engine() as engine:
-        audit = audit_rows(engine, contract, [str(file)], [len(values)], {})
+        audit = audit_rows(engine, contract, [AuditedFile(str(file), len(values))], {})
     failed = {int(row) for rows in audit.failures.values() for row in rows}
     return [value for number, value in enumerate(values) if number not in failed]
 

@@ -158,12 +158,13 @@ def refused_rows(
     import pyarrow.parquet as pq
 
     from storymesh.contract.audit import audit_rows
+    from storymesh.contract.audited_files import AuditedFile
 
     if not any(change.refuses for change in changes):
         return None
     judged = _reduced_contract(new, old, snapshot.schema.names)
-    counts = [pq.ParquetFile(file).metadata.num_rows for file in snapshot.files]
-    audit = audit_rows(engine, judged, snapshot.files, counts, {})
+    files = [AuditedFile(file, pq.read_metadata(file).num_rows) for file in snapshot.files]
+    audit = audit_rows(engine, judged, files, {})
     failed = np.unique(np.concatenate([np.empty(0, np.int64), *audit.failures.values()]))
     return RefusedRows(audit.rows, len(failed), _keys(engine, snapshot, old, failed))
 

@@ -1,13 +1,14 @@
-"""The checks of a contract run over staged Parquet files, file by file, with no more columns than they look at."""
+"""The checks of a contract run over staged Parquet files, with no more rows at once than memory holds, and no more
+columns than they look at."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract import conditions
+from storymesh.contract.audited_files import AuditedFile, group_files
 from storymesh.contract.checks import (
     Check,
     CheckResult,
@@ -54,13 +55,12 @@ class RowAudit:
 def audit_rows(
     engine: Engine,
     contract: Contract,
-    files: Sequence[str],
-    counts: Sequence[int],
+    files: Sequence[AuditedFile],
     uncastable: Mapping[str, "np.ndarray[Any, Any]"],
     progress: Callable[[int], None] | None = None,
     beside: Mapping[str, int] = MappingProxyType({}),
 ) -> RowAudit:
-    """Run every row check over the staged `files`, which hold `counts` rows each.
+    """Run every row check over the staged `files`.
 
     `uncastable` has for each property the numbers of the rows whose value did not fit its type. `progress` gets the
     number of rows that are done. `beside` (path -> number of rows) are files of rows that passed every check before:
@@ -76,20 +76,21 @@ def audit_rows(
         if isinstance(check.test, FitsType):
             failed[position].append(uncastable.get(check.properties[0], nothing))
     local = {n: one for n, one in enumerate(checks) if not isinstance(one.test, FitsType) and not _compares_rows(one)}
-    for start, count, path in zip([0, *accumulate(counts)], counts, files, strict=False):
+    for group in group_files(files):
         if local:
-            for position, rows in zip(local, _failed_rows(engine, contract, [path], list(local.values())), strict=True):
-                failed[position].append(rows + start)
+            found = _failed_rows(engine, contract, group.paths, list(local.values()))
+            for position, rows in zip(local, found, strict=True):
+                failed[position].append(rows + group.start)
         if progress is not None:
-            progress(start + count)
-    audited, reaches_beside = sum(counts), False
+            progress(group.start + group.rows)
+    audited, reaches_beside = sum(file.rows for file in files), False
     for position, check in enumerate(checks):
         if isinstance(check.test, UniqueValues):
-            rows, reaches = find_repeated_rows(engine, contract, check.properties, files, counts, list(beside))
+            rows, reaches = find_repeated_rows(engine, contract, check.properties, files, list(beside))
             failed[position].append(rows)
             reaches_beside |= reaches
         elif _compares_rows(check) and files:
-            (rows,) = _failed_rows(engine, contract, [*files, *beside], [check])
+            (rows,) = _failed_rows(engine, contract, [*(file.path for file in files), *beside], [check])
             failed[position].append(rows[rows < audited])
             reaches_beside |= bool(len(rows) and rows[-1] >= audited)
     results: list[CheckResult] = []

@@ -2,9 +2,9 @@
 rows."""
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from storymesh.contract.audited_files import AuditedFile, group_files
 from storymesh.contract.conditions import has_value
 from storymesh.contract.definition import Contract
 from storymesh.contract.frames import pandas_frame
@@ -28,12 +28,11 @@ def find_repeated_rows(
     engine: Engine,
     contract: Contract,
     names: Sequence[str],
-    files: Sequence[str],
-    counts: Sequence[int],
+    files: Sequence[AuditedFile],
     beside: Collection[str],
 ) -> "tuple[np.ndarray[Any, Any], bool]":
-    """Return the numbers of the rows in `files` (with `counts` rows each) whose values of the properties `names` are
-    those of another row, and whether one of these is in the files `beside`. A row with a null among them is like none.
+    """Return the numbers of the rows in `files` whose values of the properties `names` are those of another row, and
+    whether one of these is in the files `beside`. A row with a null among them is like none.
 
     The rows in the files `beside` are known to be unlike each other.
     """
@@ -45,9 +44,10 @@ def find_repeated_rows(
         return nothing, False
     nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
     hashed = [name for name in names if isinstance(contract.properties[name].type, _HASHED)]
-    parts = -(-sum(counts) // ROWS_AT_ONCE) if hashed else 1
+    parts = -(-sum(file.rows for file in files) // ROWS_AT_ONCE) if hashed else 1
+    paths = [file.path for file in files]
     found_keys = [
-        engine.fetch_table(_repeated_keys(engine, contract, names, files, beside, _part_of(hashed, parts, part)))
+        engine.fetch_table(_repeated_keys(engine, contract, names, paths, beside, _part_of(hashed, parts, part)))
         for part in range(max(parts, 1))
     ]
     repeated = _hashable(pa.concat_tables(found_keys), nested)
@@ -55,11 +55,11 @@ def find_repeated_rows(
         return nothing, False
     keys = repeated[list(names)]
     numbers = [nothing]
-    for start, path in zip([0, *accumulate(counts)], files, strict=False):
-        rows = engine.read_parquet(path, arrow_schema(contract)).select(*names)
+    for group in group_files(files):
+        rows = engine.read_parquet(group.paths, arrow_schema(contract)).select(*names)
         frame = _hashable(engine.fetch_table(rows), nested)
         found = frame.merge(keys, how="left", on=list(names), indicator=_ROWS)[_ROWS] == "both"
-        numbers.append(np.flatnonzero(found) + start)
+        numbers.append(np.flatnonzero(found) + group.start)
     return np.concatenate(numbers), bool(repeated[_BESIDE].any())
 
 

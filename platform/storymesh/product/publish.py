@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.audit import RowAudit, audit_rows, audit_table
+from storymesh.contract.audited_files import AuditedFile
 from storymesh.contract.cast import plan_cast
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
@@ -214,21 +215,18 @@ class _Publishing:
         Raises _KeptRowRepeated where one of the rows repeats what has to be unique of a row in the `kept` files.
         """
         uncastable = UncastableValues()
-        staged = self.staging.write_files(self._cast_tables(tables, fallible, uncastable), self.digests.add)
+        sizes: dict[str, int] = {}
+
+        def written(path: str, rows: "pa.Table") -> None:
+            sizes[path] = rows.nbytes
+            self.digests.add(path, rows)
+
+        staged = self.staging.write_files(self._cast_tables(tables, fallible, uncastable), written)
         partitions = self._written_partitions(staged)
         version, snapshot_id = self._commit(AUDIT_PREFIX, staged, kept, _digests(kept_digests, partitions))
-        audit = audit_rows(
-            self.engine,
-            self.contract,
-            staged.paths,
-            list(staged.counts.values()),
-            uncastable.rows(),
-            lambda done: self.progress("audit", kept.rows + done),
-            kept.counts,
-        )
-        if audit.reaches_beside:
-            raise _KeptRowRepeated
-        audit = with_examples(audit, self.contract, self.product.layout.forms, uncastable)
+        on_branch = snapshot_id != self.staging.published_snapshot
+        files = [AuditedFile(path, rows, sizes[path]) for path, rows in staged.counts.items()]
+        audit = self._audit(files, kept, uncastable)
         failed = failed_rows(audit)
         quarantine: Path | None = None
         good = staged
@@ -246,7 +244,7 @@ class _Publishing:
             version, snapshot_id = self._commit(CLEAN_PREFIX, good, kept, _digests(kept_digests, partitions))
         published = kept + good
         results = (*audit.results, *audit_table(self.engine, self.contract, published.paths))
-        self._require_table_checks(results, audit, published.rows, quarantine)
+        self._require_table_checks(results, audit, published.rows, quarantine, on_branch=on_branch)
         self.progress("publish", published.rows)
         unchanged = self.staging.published_version == version
         earlier = self.staging.published_snapshot if unchanged else self.staging.find_published(version)
@@ -260,12 +258,21 @@ class _Publishing:
         publication = self._publication(audit, published.rows, quarantine, results, unchanged=unchanged)
         return _Outcome(publication, staged, partitions, audit.unsound)
 
+    def _audit(self, files: Sequence[AuditedFile], kept: WrittenFiles, uncastable: UncastableValues) -> RowAudit:
+        """Audit the rows of staged files, which are published with the `kept` ones. Raises _KeptRowRepeated."""
+
+        def told(done: int) -> None:
+            self.progress("audit", kept.rows + done)
+
+        audit = audit_rows(self.engine, self.contract, files, uncastable.rows(), told, kept.counts)
+        if audit.reaches_beside:
+            raise _KeptRowRepeated
+        return with_examples(audit, self.contract, self.product.layout.forms, uncastable)
+
     def _cast_tables(
         self, tables: Iterable["pa.Table"], fallible: Sequence[str], uncastable: UncastableValues
     ) -> Iterator["pa.Table"]:
         """Yield tables of cast rows with the contract's types; values that fit no type go to `uncastable`."""
-        import pyarrow as pa
-
         schema = arrow_schema(self.contract)
         start = 0
         for table in tables:
@@ -273,9 +280,9 @@ class _Publishing:
                 texts = table.column(len(schema) + index)
                 if texts.null_count < len(texts):
                     uncastable.add(name, texts, start)
-            typed = table.select(list(range(len(schema))))
-            yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
             start += table.num_rows
+            yield table.select(range(len(schema))).rename_columns(schema.names).cast(schema)
+            del table  # the next one is made without this one beside it
 
     def _without_rows(self, staged: WrittenFiles, failed: "np.ndarray[Any, Any]") -> WrittenFiles:
         """Return staged files without the rows whose number is in `failed`. Those that have none stay as they are."""
@@ -302,13 +309,17 @@ class _Publishing:
     ) -> tuple[str, int]:
         """Commit the files to a branch of this run. Return the version of their content and the id of the snapshot.
 
-        `digests` are those of all partitions, if there are any.
+        `digests` are those of all partitions, if there are any. Where nothing was written that readers do not have, the
+        snapshot is theirs, and there is no branch.
         """
         files = kept + written
         if self.contract.partition_columns:
             version = version_of_partitions(self.engine, self.contract, digests)
         else:
             version = self.digests.content_digest(files.paths)
+        published = self.staging.published_snapshot
+        if not written.files and published is not None and version == self.staging.published_version:
+            return version, published
         summary = {
             VERSION: version,
             RUN_ID: self.run_id,
@@ -326,17 +337,27 @@ class _Publishing:
         )
 
     def _require_table_checks(
-        self, results: tuple[CheckResult, ...], audit: RowAudit, rows_out: int, quarantine: Path | None
+        self,
+        results: tuple[CheckResult, ...],
+        audit: RowAudit,
+        rows_out: int,
+        quarantine: Path | None,
+        *,
+        on_branch: bool,
     ) -> None:
-        """Raise PublicationRefused when a rule about the table fails that is more than a warning."""
+        """Raise PublicationRefused when a rule about the table fails that is more than a warning.
+
+        `on_branch`: the rows are on a branch of this run; otherwise they are those that are published.
+        """
         failed = [
             result for result in results if result.kind == "table" and result.severity == "error" and not result.passed
         ]
         if failed:
             publication = self._publication(audit, rows_out, quarantine, results, unchanged=True)
             reasons = "; ".join(f"{result.location}: {result.words} (found {result.observed})" for result in failed)
-            branch = f"{AUDIT_PREFIX}{self.run_id}"
-            hint = f"mend the source or the model, or the rule; the rows stay on the branch {branch} until the next run"
+            branch = f"stay on the branch {AUDIT_PREFIX}{self.run_id} until the next run"
+            where = branch if on_branch else "are the published ones"
+            hint = f"mend the source or the model, or the rule; the rows {where}"
             raise PublicationRefused(f"'{self.product.id}' is held back: {reasons}", hint, publication)
 
     def _over_limit(self, audit: RowAudit, failed: int, quarantine: Path) -> PublicationRefused:

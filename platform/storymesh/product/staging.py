@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from storymesh.atomic_write import sync_meanwhile
 from storymesh.errors import EngineFailed, PublishConflict
 from storymesh.file_lock import hold_lock
 from storymesh.product.iceberg_internals import apply_updates, schema_without_ids
@@ -99,6 +100,7 @@ class Staging:
         self._table = self._open_table()
         current = self._table.metadata.snapshot_by_name(MAIN)
         self._base = current.snapshot_id if current is not None else None
+        self._listed: dict[int, tuple[DataFile, ...]] = {}
         self._schema = self._evolve_schema()
 
     def write_files(self, tables: Iterable["pa.Table"], written: "Callable[[str, pa.Table], None]") -> WrittenFiles:
@@ -106,37 +108,46 @@ class Staging:
 
         `written` is given the path of each file with its rows.
         """
-        write_id = uuid.uuid4()
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+        from pyiceberg.table.locations import load_location_provider
+
+        metadata, write_id = self._table.metadata, uuid.uuid4()
+        locations = load_location_provider(metadata.location, metadata.properties)
+        arrow = schema_to_pyarrow(self._schema)
         files: list[DataFile] = []
         paths: list[str] = []
-        for number, table in enumerate(table for table in tables if table.num_rows):
-            files.append(self._write_file(f"{number:05d}-{write_id}.parquet", table))
-            paths.append(str(self._store.local_path(files[-1].file_path)))
-            written(paths[-1], table)
+        with sync_meanwhile() as sync:
+            for table in tables:
+                if table.num_rows:
+                    location = locations.new_data_location(f"{len(files):05d}-{write_id}.parquet")
+                    local = self._store.local_path(location)
+                    files.append(self._write_file(location, local, table.cast(arrow)))
+                    paths.append(str(local))
+                    sync(local)
+                    self._store.upload_file(location)
+                    written(paths[-1], table)
+                del table  # the next one is made without this one beside it
         return WrittenFiles(tuple(files), tuple(paths), sum(file.record_count for file in files))
 
-    def _write_file(self, name: str, rows: "pa.Table") -> "DataFile":
-        """Write one data file with PyIceberg's writer.
+    def _write_file(self, location: str, local: Path, rows: "pa.Table") -> "DataFile":
+        """Write one data file with PyIceberg's writer, and return what Iceberg's metadata says of it.
 
         Its `append` would turn a null list into an empty one and rename columns such as `my col` in the file, which is
         read as it is.
         """
         from pyiceberg.io.fileformat import FileFormatFactory
-        from pyiceberg.io.pyarrow import schema_to_pyarrow
+        from pyiceberg.io.pyarrow import PyArrowFileIO
         from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-        from pyiceberg.table.locations import load_location_provider
         from pyiceberg.typedef import Record
 
         metadata = self._table.metadata
-        path = load_location_provider(metadata.location, metadata.properties).new_data_location(name)
-        output = self._table.io.new_output(str(self._store.local_path(path)))
+        output = PyArrowFileIO().new_output(str(local))
         writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, self._schema, metadata.properties)
         with writer:
-            writer.write(rows.cast(schema_to_pyarrow(self._schema)))
-        self._store.upload_file(path)
+            writer.write(rows)
         return DataFile.from_args(
             content=DataFileContent.DATA,
-            file_path=path,
+            file_path=location,
             file_format=FileFormat.PARQUET,
             partition=Record(),
             file_size_in_bytes=len(output),
@@ -276,7 +287,7 @@ class Staging:
         for snapshot in table.metadata.snapshots:
             known.add(snapshot.manifest_list)
             known.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
-            known.update(file.file_path for file in data_files(table, snapshot))
+            known.update(file.file_path for file in self._data_files(snapshot.snapshot_id))
         for path in list(self._store.list_files(table.location())):
             if path.endswith((".parquet", ".avro")) and path not in known:
                 table.io.delete(path)
@@ -304,10 +315,14 @@ class Staging:
         current = self._table.metadata.snapshot_by_name(MAIN)
         self._base = current.snapshot_id if current is not None else None
 
-    def _data_files(self, snapshot_id: int | None) -> Iterator["DataFile"]:
+    def _data_files(self, snapshot_id: int | None) -> "tuple[DataFile, ...]":
+        """Return the files of a snapshot, whose manifests are read once."""
         snapshot = self._table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-        if snapshot is not None:
-            yield from data_files(self._table, snapshot)
+        if snapshot is None:
+            return ()
+        if snapshot.snapshot_id not in self._listed:
+            self._listed[snapshot.snapshot_id] = tuple(data_files(self._table, snapshot))
+        return self._listed[snapshot.snapshot_id]
 
     def is_whole(self, snapshot_id: int, written: WrittenFiles, recompute: "Callable[[Sequence[str]], str]") -> bool:
         """Return True if the files of a snapshot are what was published, which is what `written` holds again.
@@ -315,9 +330,7 @@ class Staging:
         Equal bytes are the usual case; otherwise `recompute` says which version files on this machine hold. Files of a
         bucket that were never fetched to this machine are taken to be whole.
         """
-        snapshot = self._table.metadata.snapshot_by_id(snapshot_id)
-        assert snapshot is not None
-        files = [(self._store.local_path(file.file_path), file) for file in data_files(self._table, snapshot)]
+        files = [(self._store.local_path(file.file_path), file) for file in self._data_files(snapshot_id)]
         if urlsplit(self._table.location()).scheme and not all(path.is_file() for path, _ in files):
             return True
         if any(not path.is_file() or path.stat().st_size != file.file_size_in_bytes for path, file in files):
@@ -325,7 +338,7 @@ class Staging:
         paths = [str(path) for path, _ in files]
         if len(paths) == len(written.paths):
             pairs = zip(paths, written.paths, strict=True)
-            if all(filecmp.cmp(old, new, shallow=False) for old, new in pairs):
+            if all(old == new or filecmp.cmp(old, new, shallow=False) for old, new in pairs):
                 return True
         try:
             return recompute(paths) == self._version_of(snapshot_id)
