@@ -134,7 +134,7 @@ def remove_quarantine(desk: Desk) -> None:
 
 def spoil_note(desk: Desk) -> None:
     (note,) = (desk.store.folder / "publications").iterdir()
-    note.write_text(note.read_text()[:-9])
+    note.write_text(note.read_text().replace('"rows_in":', '"rows_in":1'))
 
 
 def lose_catalog(desk: Desk) -> None:
@@ -223,12 +223,10 @@ def test_what_depends_on_the_moment_is_measured_again(desk: Desk) -> None:
     desk.quality = f"[{AGE.replace('MUST', 'mustBeGreaterThan: 1, severity: warning')}]"
     write_source(desk, good_rows(3))
     publish_again(desk)
-    (note,) = (desk.store.folder / "publications").iterdir()
-    note.write_text(note.read_text().replace('"observed":"', '"observed":"9'))
     done, read = publish_again(desk)
     assert not read
     (age,) = [check for check in done.checks if check.name == "age"]
-    assert isinstance(age.observed, int), "it was asked now"
+    assert isinstance(age.observed, int), "it was asked now: a note has texts"
 
 
 def test_a_rule_that_no_longer_holds_by_the_clock_holds_the_product_back(

@@ -7,16 +7,15 @@ written again: what is published is known by digests.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from storymesh.atomic_write import write_atomically
 from storymesh.contract.definition import Contract
 from storymesh.input_file import file_digest
+from storymesh.product.sealed_note import SealedNote
 from storymesh.product.software import software_digest
 
 
@@ -48,9 +47,7 @@ class PublishedPartition(BaseModel):
     files: Mapping[str, str]
 
 
-class _Note(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Note(SealedNote):
     inputs: str
     snapshot_id: int
     partitions: Mapping[str, PublishedPartition]
@@ -85,15 +82,13 @@ class PartitionState:
 
     def record(self, snapshot_id: int, partitions: Mapping[str, PublishedPartition]) -> None:
         """Note partitions by key; one that is not noted is written again next time."""
-        note = _Note(inputs=self._inputs, snapshot_id=snapshot_id, partitions=partitions)
-        write_atomically(self._path, note.model_dump_json())
+        _Note(inputs=self._inputs, snapshot_id=snapshot_id, partitions=partitions).write_to(self._path)
 
     def _read(self, snapshot_id: int | None) -> Mapping[str, PublishedPartition]:
-        with suppress(OSError, ValidationError):
-            note = _Note.model_validate_json(self._path.read_bytes())
-            if note.inputs == self._inputs and note.snapshot_id == snapshot_id:
-                return note.partitions
-        return MappingProxyType({})
+        note = _Note.read_from(self._path)
+        if note is None or (note.inputs, note.snapshot_id) != (self._inputs, snapshot_id):
+            return MappingProxyType({})
+        return note.partitions
 
 
 def digest_if_there(path: Path) -> str | None:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from storymesh.atomic_write import write_atomically
 from storymesh.contract.audit import audit_again, depends_on_moment
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract, restricted_properties
@@ -20,6 +19,7 @@ from storymesh.engine.engine import OpenEngine
 from storymesh.input_file import file_digest
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication
+from storymesh.product.sealed_note import SealedNote
 from storymesh.product.software import software_digest
 from storymesh.product.store import ProductStore, Snapshot, StoreDamaged
 
@@ -35,11 +35,9 @@ class _NotedResult(BaseModel):
     words: str
 
 
-class _Note(BaseModel):
+class _Note(SealedNote):
     """The content of the note. `files` are the SHA-256 of the files of the snapshot and of the quarantine, by their
     path in the domain's folder of the store."""
-
-    model_config = ConfigDict(frozen=True)
 
     inputs: str
     snapshot_id: int
@@ -70,7 +68,7 @@ class PublicationState:
 
     def find_unchanged(self, open_engine: OpenEngine) -> Publication | None:
         """Return the last publication with the checks as they come out now, if another would give the same."""
-        note, checks = self._read_note(), checks_of(self._contract)
+        note, checks = _Note.read_from(self._path), checks_of(self._contract)
         if note is None or note.inputs != self._inputs or len(note.results) != len(checks):
             return None
         snapshot = self._store.latest_snapshot(self._product.name)
@@ -101,15 +99,15 @@ class PublicationState:
 
     def is_noted(self, publication: Publication) -> bool:
         """Return True if each check of a publication has passed or failed when its outcome was last noted, as now."""
-        note = self._read_note()
+        note = _Note.read_from(self._path)
         return note is not None and _verdicts(note.results) == _verdicts(publication.checks)
 
     def note_results(self, publication: Publication) -> None:
         """Note how the checks of an unchanged publication come out now, where one that depends on the moment comes out
         otherwise than before."""
-        note = self._read_note()
+        note = _Note.read_from(self._path)
         if note is not None and not self.is_noted(publication):
-            write_atomically(self._path, note.model_copy(update={"results": _as_note(publication)}).model_dump_json())
+            note.model_copy(update={"results": _as_note(publication)}).write_to(self._path)
 
     def forget(self) -> None:
         """Begin a publication: what it leaves behind is not known before it has ended."""
@@ -131,7 +129,7 @@ class PublicationState:
             quarantine=str(quarantine.relative_to(self._store.folder)) if quarantine is not None else None,
             results=_as_note(publication),
         )
-        write_atomically(self._path, note.model_dump_json())
+        note.write_to(self._path)
 
     def _inputs_digest(self) -> str | None:
         """Return a digest of all that shapes a publication; None where that cannot be said."""
@@ -152,12 +150,6 @@ class PublicationState:
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
-    def _read_note(self) -> _Note | None:
-        try:
-            return _Note.model_validate_json(self._path.read_bytes())
-        except (OSError, ValidationError):
-            return None
-
     def _hash_files(self, snapshot: Snapshot, quarantine: Path | None) -> dict[str, str]:
         """Return the SHA-256 of the files of the snapshot and of the quarantine, by path in the domain's folder."""
         digests: dict[str, str] = {}
@@ -171,10 +163,10 @@ def old_quarantines(folder: Path, product: str) -> tuple[Path, ...]:
     publication nor a later attempt has written."""
     files = sorted((folder / "quarantine" / product).glob("*.parquet"), key=lambda path: path.stat().st_mtime)
     path = folder / "publications" / f"{product}.json"
-    try:
-        note, written = _Note.model_validate_json(path.read_bytes()), path.stat().st_mtime
-    except (OSError, ValidationError):
+    note = _Note.read_from(path)
+    if note is None:
         return tuple(files[:-1])
+    written = path.stat().st_mtime
     noted = folder / note.quarantine if note.quarantine is not None else None
     return tuple(file for file in files if file != noted and file.stat().st_mtime < written)
 
