@@ -1,5 +1,7 @@
-"""What differs between engines: one file, so that nobody has to look for it. All else is ibis; nothing above this page
-asks which engine runs."""
+"""The differences between engines, in one file, so that nobody has to look for them.
+
+All else is ibis; nothing above this page asks which engine runs.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence

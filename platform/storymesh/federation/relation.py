@@ -17,7 +17,7 @@ _MAX_WORDS = 300
 
 @dataclass(frozen=True)
 class Relation:
-    """What is read from a server: a table, or else a query. On a file server the table is the path of the files."""
+    """A table of a server, or else a query to it. On a file server the table is the path of the files."""
 
     server: Server
     table: str | None = None

@@ -40,7 +40,7 @@ _FRAME = 2_000  # bytes of a prompt that are ours
 
 @dataclass(frozen=True)
 class FilesPlan:
-    """What a run would do, before anything is read: how many files there are and how many it would open, some of which
+    """The plan of a run, before anything is read: how many files there are and how many it would open, some of which
     may be renamed ones. `passing` are tried again, `gone` are known from an earlier run and missing; `calls` of a model
     would cost at most `usd` (None: no price is set)."""
 

@@ -163,10 +163,12 @@ def old_quarantines(folder: Path, product: str) -> tuple[Path, ...]:
     publication nor a later attempt has written."""
     files = sorted((folder / "quarantine" / product).glob("*.parquet"), key=lambda path: path.stat().st_mtime)
     path = folder / "publications" / f"{product}.json"
-    note = _Note.read_from(path)
+    try:
+        written, note = path.stat().st_mtime, _Note.read_from(path)
+    except FileNotFoundError:
+        note = None
     if note is None:
         return tuple(files[:-1])
-    written = path.stat().st_mtime
     noted = folder / note.quarantine if note.quarantine is not None else None
     return tuple(file for file in files if file != noted and file.stat().st_mtime < written)
 

@@ -284,8 +284,8 @@ def ask(question: str, guess: str) -> str:
 
 def show_product(draft: "ProductDraft") -> None:
     """Print each property with its type and why, then what a person should look at."""
-    echo(printable_line(f"{draft.name}: {pluralize(draft.rows, 'row')}, {pluralize(len(draft.columns), 'property')}"
-         .replace("propertys", "properties")))  # fmt: skip
+    properties = pluralize(len(draft.columns), "property", "properties")
+    echo(printable_line(f"{draft.name}: {pluralize(draft.rows, 'row')}, {properties}"))
     for reason in draft.layout:
         echo(printable_line(f"  the file: {reason}"))
     width = max(len(column.name) for column in draft.columns)

@@ -111,6 +111,6 @@ def console_on(out: TextIO) -> "Console":
     )
 
 
-def pluralize(number: int, noun: str) -> str:
-    """Return '1 version', '2 versions'."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def pluralize(number: int, noun: str, plural: str | None = None) -> str:
+    """Return '1 version', '2 versions'; `plural` is that of a noun which does not just take an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -83,14 +83,14 @@ def _show_template(console: Console, template: "ConfigCost") -> None:
     head = f"{template.config}: {template.records:,} records, {each}, {template.seconds:,.2f} s of the engine"
     console.print(head)
     if not template.is_compared:
-        console.print(f"  {_is_cheap(template)}")
+        console.print(f"  {_describe_rows(template)}")
     else:
         console.print(Padding(_lines(template), (0, 0, 1, 2), expand=False))
     if template.uncounted:
         console.print(f"  {template.uncounted:,} further loops and includes were not counted")
 
 
-def _is_cheap(template: "ConfigCost") -> str:
+def _describe_rows(template: "ConfigCost") -> str:
     if not template.lines:
         return "no loops and no includes: nothing to change"
     rows = sum(line.mean for line in template.lines)

@@ -130,7 +130,7 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome", known: Set[
             if not any(rows.values()):
                 why = "what was dropped says why" if narrative.drops else "there is no case that it tells"
                 console.print(f"warning: no record is left in '{config}': {why}", style="yellow")
-    if drops := _format_drops(narrative.drops):
+    if drops := _flatten_drops(narrative.drops):
         table = open_table("dropped", "why", "count", right=("count",))
         for what, reason, count in drops:
             table.add_row(what, reason, _count(count))
@@ -148,7 +148,7 @@ def _state(outcome: "ProductOutcome | NarrativeOutcome", known: Set[str]) -> Tex
     return Text.assemble((outcome.state, STYLES[outcome.state]), printable(reason))
 
 
-def _format_drops(drops: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+def _flatten_drops(drops: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
     return [(what, reason, count) for what, reasons in drops.items() for reason, count in reasons.items()]
 
 

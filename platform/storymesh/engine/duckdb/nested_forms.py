@@ -246,7 +246,7 @@ def _is_coded(part: "Part") -> "TypeGuard[pa.DictionaryArray]":
 
 
 def _join_lists(lengths: "pa.Array", items: "pa.Array") -> "pa.Array":
-    """Concatenate the items of lists that have these lengths: texts of one array lie one behind another already."""
+    """Concatenate the items of lists that have these lengths: texts of one array lie one after another already."""
     import numpy as np
     import pyarrow as pa
 

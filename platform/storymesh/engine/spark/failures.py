@@ -1,4 +1,4 @@
-"""What Spark, Java and the way to them say when they fail, in words for people, with what to do.
+"""The failures of Spark, of Java and of the way to them, in words for people, with what to do.
 
 There are three kinds: Spark is not there, a cluster did not do its part, and everything else, which is a fault of the
 query and so of ours.

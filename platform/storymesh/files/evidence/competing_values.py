@@ -22,8 +22,8 @@ BETTER_MATCH = "the words beside another value say it better"
 
 @dataclass(frozen=True)
 class PropertyNames:
-    """What distinguishes a property from others of its kind: its `names` (with title) and its description. `value` is
-    the row's."""
+    """The words that distinguish a property from others of its kind: its `names` (with title) and its description.
+    `value` is the row's."""
 
     property: str
     names: str

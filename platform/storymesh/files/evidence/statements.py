@@ -1,4 +1,4 @@
-"""Whether a sentence asserts something, or negates it, asks it, or only supposes it."""
+"""The mood of a sentence: it asserts something, negates it, asks it, or only supposes it."""
 
 import re
 from bisect import bisect_right
