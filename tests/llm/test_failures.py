@@ -41,10 +41,9 @@ def test_a_failure_for_a_while_is_waited_out(bench: Benches, outcome: Outcome) -
 def test_a_call_that_hangs_is_given_up_and_asked_again(bench: Benches) -> None:
     with Server(failing(Hang(), 1)) as server:
         told = bench(server.url)
-        patient = RetryPolicy(tries=8, costly=8, first=0.01, longest=0.05)
-        assert {r.text for r in told.rewrite(TEN, patient, timeout=0.5).values()} == {t.source.story for t in TEN}
-        # A machine that does something else for half a second makes others as slow.
-        assert len(server.calls) == 10 + told.usage.lost >= 11
+        # A machine that does something else for as long would make others as slow.
+        assert {r.text for r in told.rewrite(TEN, timeout=3).values()} == {t.source.story for t in TEN}
+        assert (len(server.calls), told.usage.lost) == (11, 1)
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "1"}, {"retry-after-ms": "600"}])
